@@ -1,0 +1,45 @@
+# Verbs of this project. Every target installs what it needs first; a second call re-installs nothing.
+PYTHON ?= python3.11
+BIN := .venv/bin
+STAMP := .venv/.fedm2g-installed
+ROOMS := fedm2g.py medm2g privacy protocol client server simulations
+
+.PHONY: setup lint format test demo check faults deployment constraints clean
+
+setup: $(STAMP)
+
+$(STAMP): pyproject.toml constraints.txt
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv || { echo "Python 3.11 is needed: set PYTHON=/path/to/python3.11."; exit 1; }
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt torch==2.13.0
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@touch $(STAMP)
+
+lint: $(STAMP)
+	@$(BIN)/ruff check . || { echo "Mend with: make format"; exit 1; }
+	@$(BIN)/ruff format --check --quiet . || { echo "Mend with: make format"; exit 1; }
+	@$(BIN)/mypy $(ROOMS) || { echo "Add or mend the types named above."; exit 1; }
+	@$(BIN)/lint-imports --no-cache || { echo "A room imports what DESIGN.md section 2 forbids: see the chain above."; exit 1; }
+
+format: $(STAMP)
+	$(BIN)/ruff check --fix --quiet . || true
+	$(BIN)/ruff format --quiet .
+
+test: lint
+	$(BIN)/python -m pytest
+
+check: test
+
+demo: $(STAMP)
+	$(BIN)/fedm2g simulate studies/demo.toml --out runs/demo
+
+faults: $(STAMP)
+	$(BIN)/python -m pytest -m faults
+
+deployment: $(STAMP)
+	$(BIN)/python -m pytest -m deployment
+
+constraints:
+	@{ head -1 constraints.txt; $(BIN)/pip freeze --exclude-editable | sed 's/+cpu$$//'; } > constraints.new && mv constraints.new constraints.txt
+
+clean:
+	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache

@@ -1,4 +1,4 @@
-"""Shared fixtures: a closed network, a clean environment, one torch thread, and the public data that lies beside the repository."""
+"""Shared fixtures: a closed network, a clean environment, one torch thread, public data beside the repository."""
 
 from __future__ import annotations
 
@@ -65,13 +65,13 @@ def task_identity() -> Iterator[None]:
     """Flower demands an identity of the running task before an app runs outside its own processes."""
     from flwr.supercore.task_identity import TaskIdentity
 
-    names = ("run_id", "node_id", "task_id")
-    before = {name: getattr(TaskIdentity, name, None) for name in names}
+    names = ("_run_id", "_node_id", "_task_id")
+    before = {name: getattr(TaskIdentity, name) for name in names}
     for name in names:
         setattr(TaskIdentity, name, 1)
     yield
-    for name in names:
-        setattr(TaskIdentity, name, before[name])
+    for name, value in before.items():
+        setattr(TaskIdentity, name, value)
 
 
 def _beside(name: str) -> Path:

@@ -1,0 +1,284 @@
+"""The one command. Each function imports its room only when it runs, so that help is fast and never loads torch.
+
+Exit codes: 0 done; 1 an error of fedm2g itself; 2 wrong usage; 3 an input or study that cannot be used; 4 refused by a
+site's policy or its privacy budget; 5 a run that began and failed; 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from protocol.version import VERSION
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+__version__ = VERSION
+
+#: Before flwr, ray or transformers are imported: none of them may reach out of a hospital.
+OFFLINE = {
+    "FLWR_TELEMETRY_ENABLED": "0",
+    "FLWR_DISABLE_UPDATE_CHECK": "1",
+    "FLWR_DISABLE_RUNTIME_DEPENDENCY_INSTALLATION": "1",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "HF_HUB_OFFLINE": "1",
+    "TRANSFORMERS_OFFLINE": "1",
+    "TOKENIZERS_PARALLELISM": "false",
+}
+
+INTERNAL, USAGE, INVALID, REFUSED, FAILED, INTERRUPTED = 1, 2, 3, 4, 5, 130
+#: Error class, by module and name so that nothing is imported to look it up, and the exit code it means.
+EXIT_CODES = {
+    ("protocol.errors", "ProtocolError"): INVALID,
+    ("privacy.errors", "PrivacyError"): REFUSED,
+    ("simulations.errors", "RunFailed"): FAILED,
+    ("simulations.errors", "SimulationError"): INVALID,
+    ("medm2g.errors", "MedM2GError"): INVALID,
+    ("client.errors", "ClientError"): INVALID,
+    ("server.errors", "ServerError"): FAILED,
+}
+
+app = typer.Typer(
+    name="fedm2g",
+    help="One generator of CT, MRI, X-ray and report text, trained across hospitals that never share a patient.",
+    epilog="Exit codes: 0 done, 1 internal error, 2 usage, 3 unusable input, 4 refused by policy, 5 run failed.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+class Engine(StrEnum):
+    """Where the sites of a simulation run."""
+
+    local = "local"
+    ray = "ray"
+
+
+class Switch(StrEnum):
+    """On or off."""
+
+    on = "on"
+    off = "off"
+
+
+class ImageFormat(StrEnum):
+    """How generated images are written."""
+
+    png = "png"
+    dicom = "dicom"
+
+
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]
+
+
+@app.command()
+def simulate(
+    study: Annotated[Path, typer.Argument(help="The study.")] = Path("studies/demo.toml"),
+    data: Annotated[Path | None, typer.Option(help="Image folder with index.csv; phantoms without it.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Where the run leaves everything; runs/<study> by default.")] = None,
+    engine: Annotated[Engine, typer.Option(help="Sites in this process, or in Ray's.")] = Engine.local,
+    privacy: Annotated[Switch, typer.Option(help="`off` trains the whole study without, as a reference.")] = Switch.on,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue the run in --out.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Run a whole study on this machine: build its sites, train, evaluate, report."""
+    from privacy.allocator import keep_freed_memory
+
+    keep_freed_memory()
+    from simulations.simulate import Simulation
+    from simulations.simulate import simulate as run
+
+    with _progress(as_json) as progress:
+        summary = run(
+            Simulation(
+                study_path=study, data=data, out=out, engine=engine.value, privacy=privacy is Switch.on, resume=resume
+            ),
+            progress=progress,
+        )
+    if as_json:
+        _print_json(summary)
+
+
+@app.command()
+def generate(
+    generator: Annotated[str, typer.Argument(help="A generator folder, or `shipped`.")],
+    to: Annotated[str, typer.Option("--to", help="Flows to generate, comma separated, e.g. xray,text.")],
+    text: Annotated[str | None, typer.Option("--text", help="Report or prompt to follow.")] = None,
+    source: Annotated[list[str] | None, typer.Option("--from", help="A source as FLOW=FILE; repeatable.")] = None,
+    count: Annotated[int, typer.Option(min=1, max=4096, help="How many of each.")] = 4,
+    seed: Annotated[int, typer.Option(help="Seed of the sampling noise.")] = 0,
+    num_inference_steps: Annotated[int, typer.Option("--steps", min=1, max=1000, help="Denoising steps.")] = 25,
+    guidance_scale: Annotated[float, typer.Option("--guidance", min=0.0, help="Classifier-free guidance.")] = 2.0,
+    image_format: Annotated[ImageFormat, typer.Option("--format", help="PNG, or DICOM marked synthetic.")] = (
+        ImageFormat.png
+    ),
+    out: Annotated[Path, typer.Option(help="Folder to write into.")] = Path("generated"),
+    as_json: Json = False,
+) -> None:
+    """Generate any flows from a text, from other flows, or from nothing."""
+    from simulations.generate import GenerateOptions
+    from simulations.generate import generate as run
+
+    options = GenerateOptions(
+        generator=generator,
+        targets=tuple(part.strip() for part in to.split(",") if part.strip()),
+        text=text,
+        sources=tuple(source or ()),
+        count=count,
+        seed=seed,
+        num_inference_steps=num_inference_steps,
+        guidance_scale=guidance_scale,
+        image_format=image_format.value,
+        out=out,
+    )
+    files = run(options)
+    if as_json:
+        _print_json({"files": [str(path) for path in files]})
+    else:
+        typer.echo(f"{len(files)} files in {out}, all of them synthetic.")
+
+
+@app.command()
+def evaluate(
+    generator: Annotated[str, typer.Argument(help="A generator folder, or `shipped`.")],
+    data: Annotated[Path, typer.Option(help="Image folder with index.csv, or a DICOM tree of `fedm2g phantoms`.")],
+    seed: Annotated[int, typer.Option(help="Seed of the sampling noise.")] = 0,
+    as_json: Json = False,
+) -> None:
+    """Compare what a generator makes with real records: Fréchet distance per flow, PSNR and SSIM of translations."""
+    from simulations.evaluate_folder import evaluate_folder, table
+
+    with _progress(as_json) as progress:
+        figures = evaluate_folder(generator, data, seed=seed, progress=progress)
+    if as_json:
+        _print_json(figures)
+    else:
+        _console().print(table(figures))
+
+
+@app.command()
+def phantoms(
+    out: Annotated[Path, typer.Option(help="Folder to write into; must be empty or absent.")],
+    patients: Annotated[int, typer.Option(min=1, help="How many patients.")] = 100,
+    seed: Annotated[int, typer.Option(help="Seed of anatomy, findings and noise.")] = 0,
+    population: Annotated[str, typer.Option(help="Which invented hospital.")] = "default",
+    as_json: Json = False,
+) -> None:
+    """Write an invented hospital's export: a DICOM tree, reports by accession number, and the truth beside."""
+    from simulations.phantom_command import write_hospital
+
+    with _progress(as_json) as progress:
+        written = write_hospital(out, patients=patients, seed=seed, population=population, progress=progress)
+    if as_json:
+        _print_json(written)
+    else:
+        typer.echo(f"{written['patients']} invented patients in {out}; no one in them exists.")
+
+
+@app.command()
+def pretrain(
+    study: Annotated[Path | None, typer.Argument(help="A study, for its flows and preset.")] = None,
+    data: Annotated[Path | None, typer.Option(help="Public image folder or DICOM tree; phantoms without.")] = None,
+    text: Annotated[Path | None, typer.Option(help="More public sentences, one per line.")] = None,
+    out: Annotated[Path, typer.Option(help="Generator folder to write.")] = Path("runs/pretrain"),
+    seconds: Annotated[float, typer.Option(min=1, help="Time to spend training.")] = 3600.0,
+    seed: Annotated[int, typer.Option(help="Seed of initialisation and order.")] = 0,
+    as_json: Json = False,
+) -> None:
+    """Train the public parts (codecs, trunks, initial groups) on public data or phantoms."""
+    from privacy.allocator import keep_freed_memory
+
+    keep_freed_memory()
+    from simulations.pretrain_command import PretrainOptions
+    from simulations.pretrain_command import pretrain as run
+
+    with _progress(as_json) as progress:
+        result = run(
+            PretrainOptions(study_path=study, data=data, text=text, out=out, seconds=seconds, seed=seed),
+            progress=progress,
+        )
+    if as_json:
+        _print_json(result)
+    else:
+        typer.echo(f"A generator lies in {out}.")
+
+
+def _version(value: bool) -> None:
+    if value:
+        typer.echo(f"fedm2g {VERSION}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print it.")] = False,
+) -> None:
+    for name, value in OFFLINE.items():
+        os.environ.setdefault(name, value)
+
+
+@contextmanager
+def _progress(quiet: bool) -> Iterator[Progress]:
+    """Bars on stderr with the time left; silent for machines."""
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    done = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    left = (TextColumn("left"), TimeRemainingColumn())
+    with Progress(*done, *left, console=Console(stderr=True), disable=quiet) as bars:
+        yield bars
+
+
+def _console() -> Any:
+    from rich.console import Console
+
+    return Console()
+
+
+def _print_json(values: object) -> None:
+    typer.echo(json.dumps(values, indent=1, default=str))
+
+
+def _exit_code(error: BaseException) -> int | None:
+    for kind in type(error).__mro__:
+        if (code := EXIT_CODES.get((kind.__module__, kind.__name__))) is not None:
+            return code
+    return None
+
+
+def main() -> None:
+    """Run the command; every failure is one sentence on standard error and a documented exit code."""
+    try:
+        app()
+    except KeyboardInterrupt:
+        typer.echo("Interrupted; what was finished is kept.", err=True)
+        raise SystemExit(INTERRUPTED) from None
+    except Exception as error:
+        if os.environ.get("FEDM2G_TRACEBACK"):
+            raise
+        code = _exit_code(error)
+        # The text of a foreign error may hold a path or a value from data, so only its class is printed.
+        unexpected = f"fedm2g failed inside ({type(error).__name__}); set FEDM2G_TRACEBACK=1 to see where."
+        typer.echo(unexpected if code is None else str(error), err=True)
+        raise SystemExit(INTERNAL if code is None else code) from None
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -17,3 +17,9 @@ class MalformedMessage(ProtocolError):
     """A request or reply does not follow the wire contract."""
 
     code = "malformed"
+
+
+class MessageTooLarge(MalformedMessage):
+    """A message holds more bytes than the study allows; nothing of it was decoded."""
+
+    code = "oversized"

@@ -1,4 +1,4 @@
-"""The public tone curve of a flow: stored intensities (Hounsfield units, 0..4095) to the generator's [-1, 1] and back."""
+"""The public tone curve of a flow: stored intensities (Hounsfield units, 0..4095) to [-1, 1] and back."""
 
 from __future__ import annotations
 

@@ -1,0 +1,158 @@
+"""`summary.json`: what a run cost and brought, for machines. Every flow has every figure, or null and a reason."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import fmean, stdev
+from typing import Any
+
+from protocol.study import Study
+
+FIGURES = (
+    "frechet_before",
+    "frechet_after",
+    "frechet_public_continued",
+    "finding_accuracy_before",
+    "finding_accuracy_after",
+    "finding_accuracy_public_continued",
+    "finding_accuracy_held_out",
+)
+
+
+@dataclass(frozen=True)
+class FlowQuality:
+    """One generator's figures on one flow, one value per sampling seed; empty where the reason says why."""
+
+    frechet: tuple[float, ...] = ()
+    finding_accuracy: tuple[float, ...] = ()
+    frechet_reason: str = ""
+    accuracy_reason: str = ""
+
+
+@dataclass(frozen=True)
+class Quality:
+    """One generator's figures on every flow."""
+
+    flows: Mapping[str, FlowQuality]
+    not_measured: str = ""
+    """Why this generator was not measured at all."""
+
+
+@dataclass(frozen=True)
+class SiteSummary:
+    """What one site spent and sent; all of it public."""
+
+    name: str
+    private: bool
+    epsilon: float | None
+    delta: float | None
+    max_epsilon: float
+    declared_patients: int
+    rounds: int
+    bytes_up: int
+    bytes_down: int
+    flows: tuple[str, ...] = ()
+    patient_ids: str = "real"
+
+
+@dataclass(frozen=True)
+class Costs:
+    """Seconds and bytes of the whole run on this machine."""
+
+    wall_seconds: float
+    training_seconds: float
+    """Inside the sites' vaults."""
+    evaluation_seconds: float
+    preparation_seconds: float
+    """Building the sites: phantoms, DICOM, ingest."""
+    federation_seconds: float
+    """Of the rounds, what was not training: messages, aggregation, checkpoints."""
+    peak_rss_bytes: int
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Everything the summary and the report are made of."""
+
+    study: Study
+    digest: str
+    costs: Costs
+    sites: Sequence[SiteSummary]
+    before: Quality
+    after: Quality
+    public_continued: Quality
+    held_out_accuracy: Mapping[str, float] = field(default_factory=dict)
+
+
+def summarise(outcome: Outcome) -> dict[str, Any]:
+    """The content of `summary.json`."""
+    costs = outcome.costs
+    return {
+        "study": outcome.study.name,
+        "digest": outcome.digest,
+        "wall_seconds": round(costs.wall_seconds, 2),
+        "training_seconds": round(costs.training_seconds, 2),
+        "evaluation_seconds": round(costs.evaluation_seconds, 2),
+        "preparation_seconds": round(costs.preparation_seconds, 2),
+        "federation_seconds": round(costs.federation_seconds, 2),
+        "federation_overhead": round(costs.federation_seconds / costs.wall_seconds, 4) if costs.wall_seconds else None,
+        "peak_rss_bytes": costs.peak_rss_bytes,
+        "private": all(site.private for site in outcome.sites),
+        "sites": {site.name: _site(site) for site in outcome.sites},
+        "flows": {flow.name: _flow(outcome, flow.name) for flow in outcome.study.flows},
+    }
+
+
+def _site(site: SiteSummary) -> dict[str, Any]:
+    values: dict[str, Any] = {
+        "epsilon": site.epsilon,
+        "delta": site.delta,
+        "max_epsilon": site.max_epsilon,
+        "declared_patients": site.declared_patients,
+        "rounds": site.rounds,
+        "bytes_up": site.bytes_up,
+        "bytes_down": site.bytes_down,
+        "private": site.private,
+        "patient_ids": site.patient_ids,
+    }
+    if not site.private:
+        values["reasons"] = {"epsilon": "This site trained without differential privacy, as its policy allows."}
+    return values
+
+
+def _flow(outcome: Outcome, flow: str) -> dict[str, Any]:
+    values: dict[str, Any] = dict.fromkeys(FIGURES)
+    reasons: dict[str, str] = {}
+    for when in ("before", "after", "public_continued"):
+        quality: Quality = getattr(outcome, when)
+        figures = quality.flows.get(flow, FlowQuality())
+        fallback = quality.not_measured or "This flow was not measured."
+        for name, samples, reason in (
+            ("frechet", figures.frechet, figures.frechet_reason),
+            ("finding_accuracy", figures.finding_accuracy, figures.accuracy_reason),
+        ):
+            if samples:
+                values[f"{name}_{when}"] = fmean(samples)
+                values[f"{name}_{when}_sd"] = stdev(samples) if len(samples) > 1 else None
+            else:
+                reasons[f"{name}_{when}"] = reason or fallback
+    values["finding_accuracy_held_out"] = outcome.held_out_accuracy.get(flow)
+    if values["finding_accuracy_held_out"] is None:
+        reasons["finding_accuracy_held_out"] = "No held-out record of this flow has a finding that the referee knows."
+    return values | ({"reasons": reasons} if reasons else {})
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write beside and rename, so that no reader and no crash ever meets half a file."""
+    beside = path.with_suffix(path.suffix + ".part")
+    beside.write_text(text, encoding="utf-8")
+    os.replace(beside, path)
+
+
+def write_summary(path: Path, summary: Mapping[str, Any]) -> None:
+    """Write `summary.json`."""
+    write_atomically(path, json.dumps(summary, indent=1, allow_nan=False) + "\n")

@@ -1,0 +1,32 @@
+"""Finds and opens a generator folder; the word `shipped` means the weights that come with the package."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from simulations.errors import InputInvalid
+
+if TYPE_CHECKING:
+    from medm2g.generator import Generator
+
+SHIPPED_WORD = "shipped"
+
+
+def generator_folder(word: str, *, preset: str = "tiny") -> Path:
+    """The folder that `word` means. Raises InputInvalid."""
+    import medm2g
+
+    shipped = Path(medm2g.__file__).resolve().parent / "weights" / preset
+    folder = shipped if word == SHIPPED_WORD else Path(word)
+    if not (folder / "config.json").is_file():
+        remedy = "run `fedm2g pretrain`" if word == SHIPPED_WORD else "give a generator folder or the word `shipped`"
+        raise InputInvalid(f"There is no generator in {folder.name}: {remedy}.")
+    return folder
+
+
+def open_generator(word: str, *, preset: str = "tiny") -> Generator:
+    """The generator, ready to sample. Raises InputInvalid, or MedM2GError for a folder that cannot be read."""
+    from medm2g.generator import Generator
+
+    return Generator.from_pretrained(generator_folder(word, preset=preset))

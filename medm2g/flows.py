@@ -1,0 +1,50 @@
+"""One latent diffusion per flow: diffusers' `UNet2DConditionModel` on that flow's latents, text as a token sequence.
+
+Context is a sequence and never one pooled token: softmax over a single key is a constant, so its query would learn
+nothing (notes/medm2g.md §3). The same class serves image latents (c, 8, 8) and text latents (32, 4, 4).
+"""
+
+from __future__ import annotations
+
+from diffusers import UNet2DConditionModel
+from diffusers.models.attention_processor import AttnProcessor
+from torch import nn
+
+from medm2g.config import DiffusionSubset, GeneratorConfig
+
+
+def build_unet(config: GeneratorConfig, flow: str) -> UNet2DConditionModel:
+    """The denoiser of one flow: predicts velocity from noisy latents, timestep and context."""
+    channels, size, _ = config.latent_shape(flow)
+    levels = len(config.unet_channels)
+    unet = UNet2DConditionModel(
+        sample_size=size,
+        in_channels=channels,
+        out_channels=channels,
+        down_block_types=("CrossAttnDownBlock2D",) * levels,
+        up_block_types=("CrossAttnUpBlock2D",) * levels,
+        block_out_channels=config.unet_channels,
+        layers_per_block=config.unet_layers,
+        norm_num_groups=config.unet_norm_groups,
+        attention_head_dim=config.unet_heads,  # diffusers' historic name for the number of heads
+        cross_attention_dim=config.unet_context_width,
+        encoder_hid_dim=config.context_width,
+        encoder_hid_dim_type="text_proj",
+    )
+    if config.attention_kernel == "plain":
+        unet.set_attn_processor(AttnProcessor())
+    return unet.eval()
+
+
+def cross_attentions(unet: UNet2DConditionModel) -> list[tuple[str, nn.Module]]:
+    """The text cross-attentions of a denoiser, in the order in which modules are registered: where guidance enters."""
+    return [(name, module) for name, module in unet.named_modules() if name.endswith(".attn2")]
+
+
+def trainable_names(unet: UNet2DConditionModel, subset: DiffusionSubset) -> list[str]:
+    """Parameters that train privately. `attention`: the transformer blocks and the context's projection
+    (notes/dp-recipe.md §2: the best private quality per second); `all`: everything."""
+    names = [name for name, _ in unet.named_parameters()]
+    if subset == "all":
+        return names
+    return [name for name in names if ".attentions." in name or name.startswith("encoder_hid_proj.")]

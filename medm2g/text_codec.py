@@ -1,0 +1,207 @@
+"""The report codec: a text to a *sequence* of latents and back (DESIGN.md §4.3).
+
+Encoder: learned queries attend to the frozen text encoder's hidden states and give grid x grid latent tokens, each
+normalised, laid out as (width, grid, grid) in raster order. Decoder: a small causal transformer that attends to those
+tokens. It reads and writes through the encoder's frozen word embeddings, so no vocabulary weight is ever shipped.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from medm2g.codec import LatentScaling
+from medm2g.config import GeneratorConfig
+
+
+class Attention(nn.Module):
+    """Multi-head attention, queries and memory apart."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.to_q = nn.Linear(width, width)
+        self.to_kv = nn.Linear(width, 2 * width)
+        self.to_out = nn.Linear(width, width)
+
+    def memory(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
+        """Keys and values (b, heads, n, d)."""
+        key, value = self.to_kv(tokens).chunk(2, dim=-1)
+        return self._split(key), self._split(value)
+
+    def forward(
+        self, hidden: Tensor, memory: tuple[Tensor, Tensor], *, mask: Tensor | None = None, causal: bool = False
+    ) -> Tensor:
+        """hidden (b, n, w); mask (b, 1, 1, m) boolean, True = attend."""
+        attended = F.scaled_dot_product_attention(
+            self._split(self.to_q(hidden)), *memory, attn_mask=mask, is_causal=causal
+        )
+        return self.to_out(attended.transpose(1, 2).flatten(2))
+
+    def _split(self, tokens: Tensor) -> Tensor:
+        return tokens.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+
+
+def feed_forward(width: int) -> nn.Sequential:
+    """Four times as wide inside, GELU."""
+    return nn.Sequential(nn.LayerNorm(width), nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width))
+
+
+class LatentPooling(nn.Module):
+    """Hidden states of a text (b, n, context) to latent tokens (b, grid^2, width), each of zero mean, unit variance."""
+
+    def __init__(self, config: GeneratorConfig) -> None:
+        super().__init__()
+        width, places = config.text_decoder_width, config.text_latent_grid**2
+        layers = config.text_pooling_layers
+        self.project = nn.Linear(config.context_width, width)
+        self.positions = nn.Parameter(torch.randn(config.context_length, width) * 0.02)
+        self.queries = nn.Parameter(torch.randn(places, width) * 0.5)
+        self.norm = nn.LayerNorm(width)
+        self.attend = nn.ModuleList(Attention(width, config.text_decoder_heads) for _ in range(layers))
+        self.feed = nn.ModuleList(feed_forward(width) for _ in range(layers))
+        self.out = nn.Linear(width, config.text_latent_width)
+
+    def forward(self, tokens: Tensor, mask: Tensor) -> Tensor:
+        memory = self.norm(self.project(tokens) + self.positions[: tokens.shape[1]])
+        attend = mask.bool()[:, None, None, :]
+        latents = self.queries.expand(tokens.shape[0], -1, -1)
+        for attention, feed in zip(self.attend, self.feed, strict=True):
+            latents = latents + attention(latents, attention.memory(memory), mask=attend)
+            latents = latents + feed(latents)
+        latents = self.out(latents)
+        return F.layer_norm(latents, latents.shape[-1:])  # bounded, so latent noise cannot be outgrown
+
+
+class DecoderLayer(nn.Module):
+    """Causal self-attention, attention to the latents, feed-forward; norms first."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.norm1, self.attend_self = nn.LayerNorm(width), Attention(width, heads)
+        self.norm2, self.attend_latents = nn.LayerNorm(width), Attention(width, heads)
+        self.feed = feed_forward(width)
+
+    def forward(self, hidden: Tensor, latents: Tensor) -> Tensor:
+        normed = self.norm1(hidden)
+        hidden = hidden + self.attend_self(normed, self.attend_self.memory(normed), causal=True)
+        hidden = hidden + self.attend_latents(self.norm2(hidden), self.attend_latents.memory(latents))
+        return hidden + self.feed(hidden)
+
+    def extend(self, hidden: Tensor, latents: tuple[Tensor, Tensor], past: tuple[Tensor, Tensor] | None) -> tuple:
+        """One more position, hidden (b, 1, w), with keys and values kept; equals the last position of `forward`."""
+        normed = self.norm1(hidden)
+        key, value = self.attend_self.memory(normed)
+        if past is not None:
+            key, value = torch.cat([past[0], key], dim=2), torch.cat([past[1], value], dim=2)
+        hidden = hidden + self.attend_self(normed, (key, value))
+        hidden = hidden + self.attend_latents(self.norm2(hidden), latents)
+        return hidden + self.feed(hidden), (key, value)
+
+
+class TextCodec(nn.Module):
+    """reports <-> latents (b, width, grid, grid). `embeddings` is always the frozen (vocabulary, context) matrix."""
+
+    def __init__(self, config: GeneratorConfig) -> None:
+        super().__init__()
+        width = config.text_decoder_width
+        self.grid, self.max_length = config.text_latent_grid, config.context_length
+        self.pooling = LatentPooling(config)
+        self.scaling = LatentScaling(config.text_latent_width)
+        self.read_latents = nn.Linear(config.text_latent_width, width)
+        self.latent_positions = nn.Parameter(torch.randn(self.grid**2, width) * 0.02)
+        self.read_words = nn.Linear(config.context_width, width)
+        self.word_positions = nn.Parameter(torch.randn(config.context_length, width) * 0.02)
+        self.layers = nn.ModuleList(
+            DecoderLayer(width, config.text_decoder_heads) for _ in range(config.text_decoder_layers)
+        )
+        self.norm = nn.LayerNorm(width)
+        self.write_words = nn.Linear(width, config.context_width)
+
+    def encode_raw(self, tokens: Tensor, mask: Tensor) -> Tensor:
+        """Hidden states (b, n, context) and mask (b, n) to raw latents (b, width, grid, grid)."""
+        latents = self.pooling(tokens.to(self.read_words.weight.dtype), mask)
+        return latents.transpose(1, 2).unflatten(2, (self.grid, self.grid))
+
+    def encode(self, tokens: Tensor, mask: Tensor) -> Tensor:
+        """Scaled latents (b, width, grid, grid): deterministic."""
+        return self.scaling.normalise(self.encode_raw(tokens, mask)).contiguous()
+
+    def teacher_forced(self, raw_latents: Tensor, ids: Tensor, embeddings: Tensor) -> Tensor:
+        """Predicted next-word vectors (b, n-1, context) for ids (b, n); a vector's product with a word embedding is
+        that word's logit."""
+        hidden = self.read_words(embeddings[ids[:, :-1]]) + self.word_positions[: ids.shape[1] - 1]
+        memory = self._latent_memory(raw_latents)
+        for layer in self.layers:
+            hidden = layer(hidden, memory)
+        return self.write_words(self.norm(hidden))
+
+    def reconstruction_loss(
+        self,
+        raw_latents: Tensor,
+        ids: Tensor,
+        mask: Tensor,
+        embeddings: Tensor,
+        *,
+        latent_noise: float = 0.0,
+        negatives: int | None = None,
+        generator: torch.Generator | None = None,
+    ) -> Tensor:
+        """Mean cross-entropy (nats per word, per text: (b,)) of the text from its latents under teacher forcing.
+
+        latent_noise: standard deviation of Gaussian noise on the latents, for a decoder that forgives the denoiser.
+        negatives: score each word against the batch's own words and so many random ones (the full vocabulary of 30k
+        costs 20 times the decoder on a CPU); None scores against all.
+        """
+        if latent_noise:
+            noise = torch.randn(raw_latents.shape, generator=generator).to(raw_latents)
+            raw_latents = raw_latents + latent_noise * noise
+        predicted, targets = self.teacher_forced(raw_latents, ids, embeddings), ids[:, 1:]
+        if negatives is not None:
+            random = torch.randint(embeddings.shape[0], (negatives,), generator=generator).to(ids.device)
+            candidates = torch.cat([ids.flatten(), random]).unique()
+            targets, embeddings = torch.searchsorted(candidates, targets), embeddings[candidates]
+        losses = F.cross_entropy((predicted @ embeddings.T).flatten(0, 1), targets.flatten(), reduction="none")
+        weight = mask[:, 1:].to(losses.dtype)
+        return (losses.view_as(weight) * weight).sum(1) / weight.sum(1).clamp_min(1)
+
+    @torch.no_grad()
+    def decode(
+        self,
+        latents: Tensor,
+        embeddings: Tensor,
+        *,
+        start: int,
+        end: int,
+        temperature: float = 0.0,
+        generator: torch.Generator | None = None,
+    ) -> list[list[int]]:
+        """Scaled latents (b, width, grid, grid) to word ids, start and end left out; temperature 0 is greedy."""
+        memory = self._latent_memory(self.scaling.restore(latents))
+        memories = [layer.attend_latents.memory(memory) for layer in self.layers]
+        pasts: list = [None] * len(self.layers)
+        words = torch.full((latents.shape[0],), start, device=latents.device)
+        written = [words]
+        ended = torch.zeros_like(words, dtype=torch.bool)
+        for position in range(self.max_length - 1):
+            hidden = (self.read_words(embeddings[words]) + self.word_positions[position])[:, None]
+            for index, layer in enumerate(self.layers):
+                hidden, pasts[index] = layer.extend(hidden, memories[index], pasts[index])
+            logits = self.write_words(self.norm(hidden[:, 0])) @ embeddings.T  # (b, vocabulary)
+            words = torch.where(ended, end, _choose(logits, temperature, generator))
+            written.append(words)
+            ended = ended | (words == end)
+            if bool(ended.all()):
+                break
+        rows = torch.stack(written[1:], dim=1).tolist() if len(written) > 1 else [[] for _ in range(len(words))]
+        return [row[: row.index(end)] if end in row else row for row in rows]
+
+    def _latent_memory(self, raw_latents: Tensor) -> Tensor:
+        return self.read_latents(raw_latents.flatten(2).transpose(1, 2)) + self.latent_positions
+
+
+def _choose(logits: Tensor, temperature: float, generator: torch.Generator | None) -> Tensor:
+    if temperature <= 0:
+        return logits.argmax(-1)
+    return torch.multinomial((logits / temperature).softmax(-1), 1, generator=generator)[:, 0]

@@ -87,7 +87,7 @@ class GeneratorConfig:
     unet_channels: tuple[int, ...] = (32, 56)
     unet_layers: int = 1
     unet_heads: int = 4
-    unet_context_width: int = 128
+    unet_context_width: int = 112
     """Each denoiser projects the context to this width before its cross-attention."""
     unet_norm_groups: int = 8
     attention_kernel: AttentionKernel = "plain"
@@ -96,7 +96,7 @@ class GeneratorConfig:
     guidance_grid: int = 4
     """An environment encoder gives grid x grid tokens."""
     guidance_width: int = 96
-    environment_width: int = 48
+    environment_width: int = 40
     adapter_width: int = 48
     adapter_heads: int = 4
 

@@ -40,7 +40,7 @@ class Generator(nn.Module):
             text_encoder = TextEncoder(text_encoder or DEFAULT_ENCODER, max_length=config.context_length)
         if text_encoder.width != config.context_width:
             raise ConfigInvalid(
-                f"The text encoder is {text_encoder.width} wide: set `context_width` (now {config.context_width}) to that."
+                f"`context_width` is {config.context_width}: set it to the text encoder's {text_encoder.width}."
             )
         self.text_encoder = text_encoder
         self.flows = tuple(flow.name for flow in config.flows)

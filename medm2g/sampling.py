@@ -1,0 +1,239 @@
+"""Any to any: from prompts and clean sources of some flows to samples of others, jointly (DESIGN.md §4.5).
+
+A clean source speaks twice: its aligned tokens join the prompt context (meaning), and its environment tokens at t=0
+guide the targets (place). Several targets are denoised in lock-step and guide each other both ways. One model so does
+report -> image, image -> report, image -> image, and joint or unconditional generation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from diffusers import DDIMScheduler, DPMSolverMultistepScheduler
+from torch import Tensor
+
+from medm2g.errors import InputInvalid
+from medm2g.generator import Generator
+from medm2g.plan import Plan, Random, Sources, make_plan, one_generator_each
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """All that the denoisers are told, item by item."""
+
+    tokens: Tensor
+    """(n, m + 4 s, 384): the prompt, then each clean image source's aligned tokens."""
+    mask: Tensor
+    """(n, m + 4 s), 1 = attend."""
+    null_tokens: Tensor
+    """The same shape: the empty prompt, and nothing attended beside it."""
+    null_mask: Tensor
+    grids: dict[str, Tensor]
+    """Environment tokens (n, 16, 96) of each clean source at t=0."""
+    informative: bool
+    """False when there is neither prompt nor source, so that guidance has nothing to sharpen."""
+
+    def rows(self, part: slice) -> Conditions:
+        """These items only."""
+        tensors = (self.tokens, self.mask, self.null_tokens, self.null_mask)
+        grids = {flow: grid[part] for flow, grid in self.grids.items()}
+        return Conditions(*(tensor[part] for tensor in tensors), grids, self.informative)
+
+
+class AnyToAnyPipeline:
+    """Samples from a generator. Components are never modified; one pipeline may serve many calls."""
+
+    def __init__(self, generator: Generator, scheduler: str = "dpmsolver++", *, batch_size: int = 64) -> None:
+        """scheduler: `dpmsolver++` (arXiv 2211.01095, second order) or `ddim`. batch_size bounds memory only."""
+        if scheduler not in ("dpmsolver++", "ddim"):
+            raise InputInvalid(f"`scheduler` is {scheduler!r}: choose dpmsolver++ or ddim.")
+        self.generator, self.scheduler, self.batch_size = generator, scheduler, batch_size
+
+    @torch.no_grad()
+    def __call__(
+        self,
+        targets: Sequence[str],
+        prompts: Sequence[str] | None = None,
+        sources: Sources | None = None,
+        *,
+        count: int = 1,
+        num_inference_steps: int = 20,
+        guidance_scale: float = 1.5,
+        generator: Random = None,
+        on_step: Callable[[int, int], None] | None = None,
+    ) -> dict[str, Tensor | list[str]]:
+        """Images (n, 1, s, s) in [-1, 1], or n strings for the text flow, by target.
+
+        n = count times the number of prompts or source items, the draws of one item side by side. guidance_scale 1
+        follows the conditions as they are and costs one pass per step; more sharpens them and costs two.
+        generator: one for the whole call, or one per drawn item, whose sample then depends on nothing else.
+        on_step(done, total) is called after each denoising step.
+        """
+        # 1. Check, 2. and 3. encode what is given
+        plan = self.check_inputs(targets, prompts, sources, count, num_inference_steps, guidance_scale)
+        conditions = self.encode_sources(plan, *self.encode_prompts(plan))
+        # 4. Noise for every target
+        latents = self.prepare_latents(plan, generator)
+        # 5. Denoise in lock-step
+        latents = self.denoise(latents, conditions, num_inference_steps, guidance_scale, on_step)
+        # 6. Decode
+        return self.decode(latents)
+
+    def check_inputs(
+        self,
+        targets: Sequence[str],
+        prompts: Sequence[str] | None = None,
+        sources: Sources | None = None,
+        count: int = 1,
+        num_inference_steps: int = 20,
+        guidance_scale: float = 1.5,
+    ) -> Plan:
+        """Step 1. Raises InputInvalid; no message repeats a prompt or a pixel."""
+        if count < 1 or num_inference_steps < 1 or guidance_scale < 1:
+            raise InputInvalid("`count` and `num_inference_steps` must be 1 or more, and `guidance_scale` at least 1.")
+        return make_plan(self.generator.config, targets, prompts, sources, count=count)
+
+    def encode_prompts(self, plan: Plan) -> tuple[Tensor, Tensor]:
+        """Step 2: text tokens (n, m, 384) and their mask (n, m), m the longest prompt, at most 64."""
+        generator = self.generator
+        distinct = list(dict.fromkeys(plan.prompts))
+        features = generator.encode_text(distinct)
+        longest = int(features.mask.sum(1).max())  # what is masked for all adds nothing but time
+        rows = [distinct.index(prompt) for prompt in plan.prompts]
+        tokens, mask = features.tokens[rows, :longest], features.mask[rows, :longest]
+        return tokens.to(generator.dtype), mask.to(generator.dtype)
+
+    def encode_sources(self, plan: Plan, tokens: Tensor, mask: Tensor) -> Conditions:
+        """Step 3: aligned tokens of the image sources into the context, environments of all sources at t=0."""
+        generator = self.generator
+        null, length = generator.null_text, tokens.shape[1]
+        grids: dict[str, Tensor] = {}
+        null_tokens = null.tokens[:, :length].to(tokens).expand_as(tokens)
+        null_mask = null.mask[:, :length].to(mask).expand_as(mask)
+        for flow, images in plan.images.items():
+            images = images.to(generator.device, generator.dtype)
+            aligned = torch.cat([generator.align(flow, part).tokens for part in images.split(self.batch_size)])
+            tokens, null_tokens = torch.cat([tokens, aligned], 1), torch.cat([null_tokens, aligned], 1)
+            mask, null_mask = F.pad(mask, (0, aligned.shape[1]), value=1.0), F.pad(null_mask, (0, aligned.shape[1]))
+            grids[flow] = self._clean_environment(flow, generator.encode_image(flow, images))
+        if plan.reports is not None and generator.text_flow is not None:
+            latents = generator.encode_report(generator.encode_text(plan.reports))
+            grids[generator.text_flow] = self._clean_environment(generator.text_flow, latents)
+        informative = bool(grids) or any(plan.prompts)
+        return Conditions(tokens, mask, null_tokens, null_mask, grids, informative)
+
+    def _clean_environment(self, flow: str, latents: Tensor) -> Tensor:
+        parts = [self._environment(flow, part, 0) for part in latents.split(self.batch_size)]
+        return torch.cat(parts)
+
+    def _environment(self, flow: str, latents: Tensor, timestep: int | Tensor) -> Tensor:
+        timesteps = torch.full((len(latents),), int(timestep), device=latents.device)
+        return self.generator.environment(flow, latents, timesteps)[0]
+
+    def prepare_latents(self, plan: Plan, generator: Random = None) -> dict[str, Tensor]:
+        """Step 4: noise (n, c, h, w) per target. Each item draws from a generator of its own, for every flow in the
+        configuration's order: its noise depends neither on the batch nor on which other flows are targets."""
+        randoms = one_generator_each(generator, plan.items)
+        noise: dict[str, list[Tensor]] = {flow: [] for flow in plan.targets}
+        for random in randoms:
+            for flow in self.generator.flows:
+                drawn = torch.randn(self.generator.latent_shape(flow), generator=random)
+                if flow in noise:
+                    noise[flow].append(drawn)
+        device, dtype = self.generator.device, self.generator.dtype
+        return {flow: torch.stack(rows).to(device, dtype) for flow, rows in noise.items()}
+
+    def denoise(
+        self,
+        latents: dict[str, Tensor],
+        conditions: Conditions,
+        num_inference_steps: int,
+        guidance_scale: float,
+        on_step: Callable[[int, int], None] | None = None,
+    ) -> dict[str, Tensor]:
+        """Step 5: noise (n, c, h, w) per target to latents per target."""
+        items = len(next(iter(latents.values())))
+        starts = range(0, items, self.batch_size)
+        done: dict[str, list[Tensor]] = {flow: [] for flow in latents}
+        for index, start in enumerate(starts):
+            part = slice(start, start + self.batch_size)
+            batch, rows = {flow: noise[part] for flow, noise in latents.items()}, conditions.rows(part)
+            solvers = {flow: self._solver(num_inference_steps) for flow in latents}  # each keeps its own history
+            for step, timestep in enumerate(next(iter(solvers.values())).timesteps):
+                velocities = self._velocities(batch, rows, timestep, guidance_scale)
+                for flow, velocity in velocities.items():
+                    batch[flow] = solvers[flow].step(velocity, timestep, batch[flow]).prev_sample
+                if on_step is not None:
+                    on_step(index * num_inference_steps + step + 1, len(starts) * num_inference_steps)
+            for flow, finished in batch.items():
+                done[flow].append(finished)
+        return {flow: torch.cat(parts) for flow, parts in done.items()}
+
+    def _velocities(
+        self, latents: dict[str, Tensor], conditions: Conditions, timestep: Tensor, guidance_scale: float
+    ) -> dict[str, Tensor]:
+        """One step of every target: all listen to the same moment, none to itself."""
+        together = len(latents) > 1
+        moments = {flow: self._environment(flow, value, timestep) for flow, value in latents.items() if together}
+        velocities: dict[str, Tensor] = {}
+        for flow, value in latents.items():
+            grids = conditions.grids | {other: moments[other] for other in moments if other != flow}
+            velocities[flow] = self._velocity(flow, value, timestep, conditions, grids, guidance_scale)
+        return velocities
+
+    def _velocity(
+        self,
+        flow: str,
+        latents: Tensor,
+        timestep: Tensor,
+        conditions: Conditions,
+        grids: dict[str, Tensor],
+        guidance_scale: float,
+    ) -> Tensor:
+        """Classifier-free guidance over prompt and clean sources; flows being drawn beside this one stay in both
+        passes, since without them there would be no joint sample to speak of."""
+        twice = guidance_scale != 1 and conditions.informative
+        names = tuple(grids)
+        present = latents.new_ones(len(latents), len(names))
+        alone = latents.new_tensor([0.0 if name in conditions.grids else 1.0 for name in names]).expand_as(present)
+        guidance = torch.stack(list(grids.values()), 1) if names else None  # (b, s, 16, 96)
+        inputs = [latents, conditions.tokens, conditions.mask, guidance, present]
+        if twice:
+            other = [latents, conditions.null_tokens, conditions.null_mask, guidance, alone]
+            inputs = [None if a is None or b is None else torch.cat([a, b]) for a, b in zip(inputs, other, strict=True)]
+        noisy, tokens, mask, guidance, present = inputs
+        timesteps = torch.full((len(noisy),), int(timestep), device=latents.device)
+        velocity = self.generator.denoise(
+            flow, noisy, timesteps, tokens, mask, guidance, present if names else None, names
+        )
+        if not twice:
+            return velocity
+        conditional, unconditional = velocity.chunk(2)
+        return unconditional + guidance_scale * (conditional - unconditional)
+
+    def _solver(self, num_inference_steps: int) -> DDIMScheduler | DPMSolverMultistepScheduler:
+        known = self.generator.scheduler.config
+        shared = {
+            "num_train_timesteps": known.num_train_timesteps,
+            "beta_schedule": known.beta_schedule,
+            "prediction_type": known.prediction_type,
+            "timestep_spacing": "trailing",
+        }
+        if self.scheduler == "ddim":
+            solver: Any = DDIMScheduler(**shared, clip_sample=False, set_alpha_to_one=True)
+        else:  # the clipped log-SNR is what the cosine schedule needs at its noisy end (diffusers' documentation)
+            solver = DPMSolverMultistepScheduler(**shared, lambda_min_clipped=-5.1)
+        solver.set_timesteps(num_inference_steps)
+        return solver
+
+    def decode(self, latents: dict[str, Tensor]) -> dict[str, Tensor | list[str]]:
+        """Step 6: images in [-1, 1], and strings for the text flow."""
+        generator = self.generator
+        return {
+            flow: generator.decode_text(value) if flow == generator.text_flow else generator.decode_image(flow, value)
+            for flow, value in latents.items()
+        }

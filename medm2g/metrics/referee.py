@@ -87,19 +87,19 @@ class Referee(nn.Module):
         logits = torch.einsum("blf,bf->bl", head, nn.functional.silu(features))
         return features, logits + self.allowed[flow]
 
-    @torch.inference_mode()
     def features(self, flow: str, images: Tensor | npt.NDArray[np.floating]) -> npt.NDArray[np.float32]:
         """Features (n, 48) of unit images (n, 1, s, s) or (n, s, s) of one flow."""
-        return self._run(flow, images)[0]
+        return self.judge(flow, images)[0]
 
-    @torch.inference_mode()
     def findings(self, flow: str, images: Tensor | npt.NDArray[np.floating]) -> npt.NDArray[np.int64]:
         """Label numbers (n,), into `config.labels`, of unit images of one flow."""
-        return self._run(flow, images)[1]
+        return self.judge(flow, images)[1]
 
-    def _run(
+    @torch.inference_mode()
+    def judge(
         self, flow: str, images: Tensor | npt.NDArray[np.floating]
     ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
+        """Features (n, 48) and label numbers (n,) in one pass. Raises ValueError for a flow it was not taught."""
         size = self.config.image_size
         if flow not in self.config.flows:
             raise ValueError(f"the referee knows the flows {list(self.config.flows)}, not {flow}")

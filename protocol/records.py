@@ -140,8 +140,19 @@ def reply_from_record(record: RecordDict, *, max_bytes: int) -> TrainReply:
 
 
 def record_bytes(record: RecordDict) -> int:
-    """Bytes of all records of a message, without the transport's framing."""
-    return int(sum(part.count_bytes() for part in record.values()))
+    """Bytes of all records of a message, names included, without the transport's framing. Never raises.
+
+    (Flower's own `ConfigRecord.count_bytes` raises for an empty text.)
+    """
+    return sum(_value_bytes(value) + len(name) for part in record.values() for name, value in part.items())
+
+
+def _value_bytes(value: object) -> int:
+    if isinstance(value, WireArray):
+        return len(value.data)
+    if isinstance(value, list):
+        return sum(_value_bytes(item) for item in value)
+    return len(value) if isinstance(value, str | bytes) else 8  # numbers travel as 64 bits
 
 
 # --- parts ------------------------------------------------------------------------------------------------------------
@@ -158,7 +169,7 @@ def _to_array_record(arrays: GroupArrays, codec: str) -> ArrayRecord:
 def _groups(record: RecordDict, *, max_bytes: int) -> dict[str, dict[str, GroupArrays]]:
     """Every ArrayRecord of a message, decoded; sizes are summed over all of them before the first is decoded."""
     groups = {name: part for name, part in record.items() if isinstance(part, ArrayRecord)}
-    if sum(part.count_bytes() for part in groups.values()) > max_bytes:
+    if record_bytes(RecordDict(groups)) > max_bytes:
         raise MessageTooLarge(f"The message is larger than the {max_bytes} bytes that the study allows.")
     return {name: _from_array_record(part, max_bytes=max_bytes) for name, part in groups.items()}
 

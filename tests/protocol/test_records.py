@@ -1,4 +1,4 @@
-"""Messages keep their meaning through Flower's own serialisation, and what does not parse says so and quotes nothing."""
+"""Messages keep their meaning through Flower's own serialisation, and what does not parse quotes nothing."""
 
 from __future__ import annotations
 

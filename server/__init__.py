@@ -1,0 +1,1 @@
+"""The coordinator: asks sites round by round, checks and folds their releases, and keeps the one generator."""

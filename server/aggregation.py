@@ -1,0 +1,94 @@
+"""The masked mean: every reply is checked, folded into a running sum, and let go.
+
+A group's mean is taken over the sites that trained it, with the weights that the study declares; a group that nobody
+trained stays what it was. Sums are fp32 and there is one per group, however many sites there are.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from protocol.arrays import Array, GroupArrays, Groups, Shapes
+from protocol.codes import Refusal
+from protocol.study import SiteSpec, StageSpec
+
+#: Generous public bounds, so that only nonsense is refused: no calibration of a useful study needs more noise than this
+#: multiple of the clipping norm, and no Poisson draw or non-private gradient is larger than this multiple of it.
+LARGEST_NOISE_MULTIPLIER = 100.0
+LARGEST_SIGNAL = 1_000.0
+
+
+def norm_bound(stage: StageSpec, site: SiteSpec, *, dimension: int) -> float:
+    """L2 norm over all groups of one honest update, never exceeded: signal plus the length of the Gaussian noise.
+
+    The noise of one step is N(0, (noise_multiplier C)^2) in each of `dimension` coordinates, over the expected batch
+    size q N; its length concentrates at noise_multiplier C sqrt(dimension) / (q N).
+    """
+    expected_batch_size = max(stage.sampling_probability * site.declared_patients, 1.0)
+    noise = LARGEST_NOISE_MULTIPLIER * math.sqrt(dimension) / expected_batch_size
+    return stage.steps_per_round * stage.clipping_norm * (LARGEST_SIGNAL + noise)
+
+
+def check_update(
+    updates: Groups, *, asked: Collection[str], shapes: Mapping[str, Shapes], max_norm: float
+) -> Refusal | None:
+    """Why this update cannot be folded, or None. Never raises, whatever arrived.
+
+    asked: groups this site was asked to train; it must answer exactly those.
+    shapes: public shapes of every group.
+    max_norm: bound on the L2 norm over all groups together.
+    """
+    try:
+        return _check(updates, asked=asked, shapes=shapes, max_norm=max_norm)
+    except Exception:  # whatever a hostile reply made of itself, it costs only its own site the round
+        return Refusal.MALFORMED
+
+
+def _check(updates: Groups, *, asked: Collection[str], shapes: Mapping[str, Shapes], max_norm: float) -> Refusal | None:
+    if set(updates) - set(asked):
+        return Refusal.UNKNOWN_GROUP
+    if set(asked) - set(updates):
+        return Refusal.MISSING_GROUP
+    squared_norm = 0.0
+    for group_name, arrays in updates.items():
+        if {name: array.shape for name, array in arrays.items()} != dict(shapes[group_name]):
+            return Refusal.WRONG_SHAPE
+        for array in arrays.values():
+            if array.dtype != np.float32:
+                return Refusal.WRONG_DTYPE
+            if not np.isfinite(array).all():
+                return Refusal.NON_FINITE
+            squared_norm += float(np.vdot(array, array).real) if array.size else 0.0
+    if not squared_norm <= max_norm**2:  # a norm that overflowed to infinity is refused here
+        return Refusal.NORM_EXCEEDED
+    return None
+
+
+@dataclass
+class GroupMean:
+    """Running masked weighted mean of one round."""
+
+    _sums: dict[str, dict[str, Array]] = field(default_factory=dict)
+    _weights: dict[str, float] = field(default_factory=dict)
+
+    def fold(self, updates: Groups, *, aggregation_weight: float) -> None:
+        """Add one checked reply to the sums. Keeps no reference to any array of it."""
+        for group_name, arrays in updates.items():
+            sums = self._sums.get(group_name)
+            if sums is None:
+                sums = self._sums[group_name] = {name: np.zeros_like(array) for name, array in arrays.items()}
+            for name, array in arrays.items():
+                sums[name] += np.float32(aggregation_weight) * array
+            self._weights[group_name] = self._weights.get(group_name, 0.0) + aggregation_weight
+
+    def value(self) -> dict[str, GroupArrays]:
+        """The mean of every group that some site trained; the sums are used up."""
+        for group_name, sums in self._sums.items():
+            for array in sums.values():
+                array /= np.float32(self._weights[group_name])
+        means, self._sums, self._weights = dict(self._sums), {}, {}
+        return means

@@ -1,0 +1,25 @@
+"""Errors of the server room; each message says what to do and quotes nothing that a site sent."""
+
+
+class ServerError(Exception):
+    """Base of this room's errors."""
+
+
+class NotEnoughSites(ServerError):
+    """Too few of the study's sites introduced themselves, or a stage reaches too few."""
+
+
+class QuorumMissed(ServerError):
+    """A round ended with too few accepted replies; everything before it is in the checkpoint."""
+
+
+class CheckpointInvalid(ServerError):
+    """The run folder cannot be resumed with this study."""
+
+
+class GeneratorInvalid(ServerError):
+    """The generator folder is not one that this study can start from."""
+
+
+class RunConfigInvalid(ServerError):
+    """The ServerApp's run configuration lacks something."""

@@ -1,0 +1,141 @@
+"""The generator folder at the server: read its groups, and write the study's result beside it. Without torch.
+
+Only `groups/<family>/<flow>.safetensors` changes in a study; encoder, codecs and trunks are public, frozen and copied.
+The result keeps the last weights as its groups and the averaged ones in `groups_ema/`, of the same layout.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
+
+from protocol.arrays import Array, Groups
+from protocol.digests import CARD, digest_folder
+from protocol.groups import reads_of
+from protocol.study import Study
+from server.errors import GeneratorInvalid
+from server.rounds import RoundRecord
+
+GROUPS = "groups"
+GROUPS_EMA = "groups_ema"
+_CARD_HEADING = "## Federated training"
+
+
+def groups_of_study(study: Study) -> list[str]:
+    """Every group that some stage of the study trains or reads at some site, sorted."""
+    return sorted(
+        {
+            name
+            for stage in study.stages
+            for site in study.sites
+            for name in (*study.groups_of(stage.name, site), *reads_of(study, stage.name, site))
+        }
+    )
+
+
+def bind(study: Study, folder: Path) -> Study:
+    """The study, bound to this folder's bytes. Raises GeneratorInvalid for another folder or another trained subset."""
+    if not (folder / GROUPS).is_dir():
+        raise GeneratorInvalid(f"{folder.name} is not a generator folder: it has no `{GROUPS}`.")
+    digest = digest_folder(folder)
+    if study.generator_digest not in ("", digest):
+        raise GeneratorInvalid(
+            "The generator folder is not the one the study names (its digest differs): give the folder the study "
+            "was made with, or make the study again."
+        )
+    _check_subset(study, folder)
+    return study.with_generator(digest=digest)
+
+
+def _check_subset(study: Study, folder: Path) -> None:
+    """The group files hold what the generator trains, so its configuration and the study must agree."""
+    config = folder / "config.json"
+    subset = json.loads(config.read_text(encoding="utf-8")).get("diffusion_subset") if config.exists() else None
+    if subset not in (None, study.training.diffusion_subset):
+        raise GeneratorInvalid(
+            f"The study trains `{study.training.diffusion_subset}` of each denoiser and the generator folder stores "
+            f"`{subset}`: save the generator again with that subset, or change `diffusion_subset` in the study."
+        )
+
+
+def load_groups(folder: Path, names: Iterable[str]) -> dict[str, dict[str, Array]]:
+    """Those groups of the folder, float32 and writable. Raises GeneratorInvalid for the first that is missing."""
+    groups = {}
+    for name in names:
+        try:
+            arrays = load_file(folder / GROUPS / f"{name}.safetensors")
+        except (OSError, SafetensorError):
+            raise GeneratorInvalid(
+                f"The generator folder has no readable group {name}, which the study trains or reads: "
+                "start from a generator that has all of the study's flows."
+            ) from None
+        groups[name] = {key: np.array(arrays[key], dtype=np.float32) for key in sorted(arrays)}
+    return groups
+
+
+def write_generator(
+    source: Path, target: Path, *, groups: Groups, ema: Groups, study: Study, records: Sequence[RoundRecord]
+) -> Path:
+    """Write the result next to nothing half done: a copy of `source` with new groups, moved into place at the end."""
+    building = target.with_name(f".{target.name}.building")
+    shutil.rmtree(building, ignore_errors=True)
+    shutil.copytree(source, building, ignore=shutil.ignore_patterns(GROUPS_EMA, ".*"))
+    _write_groups(building / GROUPS, groups)
+    _write_groups(building / GROUPS_EMA, ema)
+    card = building / CARD
+    text = card.read_text(encoding="utf-8") if card.exists() else "# Generator\n"
+    card.write_text(text.rstrip() + "\n\n" + card_section(study, records), encoding="utf-8")
+    shutil.rmtree(target, ignore_errors=True)
+    os.replace(building, target)
+    return target
+
+
+def _write_groups(folder: Path, groups: Groups) -> None:
+    for name, arrays in groups.items():
+        path = folder / f"{name}.safetensors"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        save_file({key: np.require(array, requirements="C") for key, array in arrays.items()}, path)
+
+
+def card_section(study: Study, records: Sequence[RoundRecord]) -> str:
+    """What the card says of this study: by whom, how long, and under which privacy."""
+    rounds = {stage.name: sum(r.stage == stage.name and r.completed for r in records) for stage in study.stages}
+    private = study.privacy.enabled and all(site.private for site in study.sites)
+    lines = [
+        _CARD_HEADING,
+        "",
+        f"Study `{study.name}`. {study.description}".rstrip(),
+        "",
+        "Rounds: " + ", ".join(f"{stage} {count}" for stage, count in rounds.items()) + ".",
+        "",
+        "| site | flows | declared patients | rounds accepted | ε as reported (δ) |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    spent = epsilon_by_site(records)
+    for site in study.sites:
+        accepted = sum(record.completed and site.name in record.accepted for record in records)
+        delta = study.privacy.delta_fraction / site.declared_patients
+        epsilon = f"{spent[site.name]:.3f} ({delta:.2g})" if site.name in spent else "none reported"
+        row = (site.name, ", ".join(site.flows), site.declared_patients, accepted, epsilon)
+        lines.append("| " + " | ".join(str(cell) for cell in row) + " |")
+    if not private:
+        without = [site.name for site in study.sites if not (study.privacy.enabled and site.private)]
+        lines += ["", f"**NOT PRIVATE: trained without differential privacy at {', '.join(without)}.**"]
+    return "\n".join(lines) + "\n"
+
+
+def epsilon_by_site(records: Iterable[RoundRecord]) -> Mapping[str, float]:
+    """The last ε that each site reported as spent."""
+    spent = {}
+    for record in records:
+        for name, outcome in record.sites.items():
+            if "epsilon_spent" in outcome.metrics:
+                spent[name] = outcome.metrics["epsilon_spent"]
+    return spent

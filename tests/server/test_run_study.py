@@ -1,0 +1,477 @@
+"""Whole studies on the local grid: sites of different flows, bad replies, dead sites, quorums and resumes."""
+
+from __future__ import annotations
+
+import json
+import logging
+import weakref
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from flwr.app import ArrayRecord, ConfigRecord, Message, RecordDict
+from safetensors.numpy import load_file
+
+from protocol.codes import Code
+from protocol.digests import digest_folder
+from protocol.records import reply_to_record
+from protocol.requests import TrainReply, TrainRequest
+from protocol.study import Study
+from protocol.version import VERSION
+from server.app import StudyResult, run_study
+from server.errors import CheckpointInvalid, GeneratorInvalid, NotEnoughSites, QuorumMissed
+from server.generator_folder import load_groups
+from server.rounds import RoundLog
+from simulations.local_grid import LocalGrid
+
+MakeStudy = Callable[..., Study]
+MakeSites = Callable[..., dict[str, Any]]
+MakeGrid = Callable[..., LocalGrid]
+
+
+@pytest.fixture
+def play(
+    tmp_path: Path, generator_folder: Path, make_study: MakeStudy, fake_sites: MakeSites, grid_of: MakeGrid
+) -> Callable[..., StudyResult]:
+    """Run the study of conftest in `tmp_path/<out>`; `sites` replaces the honest ones."""
+
+    def run(out: str = "run", study: Study | None = None, sites: dict[str, Any] | None = None, **options: Any) -> Any:
+        study = study or make_study()
+        grid = grid_of(sites or fake_sites(study))
+        return run_study(grid, study, generator_folder=generator_folder, out=tmp_path / out, **options)
+
+    return run
+
+
+def groups_in(result: StudyResult) -> dict[str, np.ndarray]:
+    assert result.generator is not None
+    return {
+        f"{path.parent.name}/{name}": array
+        for path in sorted((result.generator / "groups").rglob("*.safetensors"))
+        for name, array in load_file(path).items()
+    }
+
+
+def same(first: dict[str, np.ndarray], second: dict[str, np.ndarray]) -> bool:
+    return first.keys() == second.keys() and all(np.array_equal(first[name], second[name]) for name in first)
+
+
+# --- the road ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_study_trains_every_group_that_its_sites_declare_and_leaves_the_rest(
+    play: Callable[..., StudyResult], generator_folder: Path
+) -> None:
+    result = play()
+    assert result.completed
+    assert [(record.stage, record.round_number) for record in result.records] == [
+        *[("align", n) for n in (1, 2)],
+        *[("diffuse", n) for n in (1, 2, 3)],
+        *[("guide", n) for n in (1, 2)],
+    ]
+    assert result.records[0].trained == {"alignment/ct": 2, "alignment/xray": 2}
+    assert result.records[2].trained == {"diffusion/ct": 2, "diffusion/text": 3, "diffusion/xray": 2}
+    before = load_groups(generator_folder, ["alignment/ct", "diffusion/text", "cross_guidance/xray"])
+    assert result.generator is not None
+    for name, arrays in before.items():
+        last = load_file(result.generator / "groups" / f"{name}.safetensors")
+        averaged = load_file(result.generator / "groups_ema" / f"{name}.safetensors")
+        for key, array in arrays.items():
+            assert not np.array_equal(last[key], array)
+            # The average started where the study did and lags behind the last weights.
+            assert np.abs(averaged[key] - array).max() < np.abs(last[key] - array).max()
+    assert (result.generator / "trunks" / "xray.safetensors").read_bytes() == b"frozen"
+    assert "| north | xray, text | 100 | 7 | 7.000 (0.001) |" in (result.generator / "card.md").read_text()
+
+
+def test_the_generator_is_the_optimizer_over_the_brute_force_masked_mean(
+    play: Callable[..., StudyResult], make_study: MakeStudy, fake_sites: MakeSites, generator_folder: Path
+) -> None:
+    study = make_study(stages=[{"name": "align", "rounds": 1, "learning_rate": 0.5}], optimizer={"name": "sgd"})
+    sites = fake_sites(study)
+    result = play(study=study, sites=sites)
+    expected = load_groups(generator_folder, ["alignment/xray"])["alignment/xray"]
+    north = sites["north"].update(sites["north"].seen[0], "alignment/xray")
+    both = sites["both"].update(sites["both"].seen[0], "alignment/xray")
+    for name, array in groups_in(result).items():
+        key = name.partition("/")[2]
+        if key in expected:
+            mean = (1.0 * north[key] + 0.5 * both[key]) / 1.5
+            np.testing.assert_allclose(array, expected[key] + 0.5 * mean, rtol=1e-5, atol=1e-5)
+
+
+def test_two_runs_of_the_same_study_leave_the_same_generator(play: Callable[..., StudyResult]) -> None:
+    assert same(groups_in(play("first")), groups_in(play("second")))
+
+
+def test_each_line_names_every_site_with_its_bytes_and_epsilon(
+    play: Callable[..., StudyResult], tmp_path: Path
+) -> None:
+    result = play()
+    line = json.loads((tmp_path / "run" / "rounds.jsonl").read_text().splitlines()[3])
+    assert set(line["sites"]) == {"north", "south", "both"}
+    for outcome in line["sites"].values():
+        assert outcome["status"] == "accepted"
+        assert outcome["bytes_up"] > 100
+        assert outcome["bytes_down"] > outcome["bytes_up"]  # exact groups go down, half as wide updates come up
+        assert outcome["metrics"]["epsilon_spent"] == 4.0
+    assert result.sites["south"].rounds == 7
+    assert result.sites["south"].epsilon == 7.0
+    assert result.sites["south"].bytes_down == sum(record.sites["south"].bytes_down for record in result.records)
+
+
+# --- groups by digest -------------------------------------------------------------------------------------------------
+
+
+def test_a_site_that_lacks_groups_gets_them_within_the_round_and_once(
+    play: Callable[..., StudyResult], make_study: MakeStudy, fake_sites: MakeSites
+) -> None:
+    sites = fake_sites(make_study())
+    play(sites=sites)
+    guide = [request for request in sites["north"].seen if request.stage == "guide"]
+    assert [(request.round_number, len(request.groups)) for request in guide] == [(1, 2), (1, 5), (2, 2)]
+    assert guide[0].inputs_digest == guide[1].inputs_digest
+
+
+def test_a_site_that_joins_at_guide_trains_with_the_same_frozen_groups_as_the_others(
+    play: Callable[..., StudyResult], make_study: MakeStudy, fake_sites: MakeSites
+) -> None:
+    sites = fake_sites(make_study())
+    late = sites["both"]
+
+    def not_before_guide(message: Message, context: Any) -> Message:
+        if len(sites["north"].used) < 5:
+            raise ConnectionError("not yet here")
+        return late(message, context)
+
+    result = play(sites=sites | {"both": not_before_guide})
+    joined = [record.stage for record in result.records if "both" in record.accepted]
+    assert joined == ["guide", "guide"]
+    frozen = {name: digest for name, digest in late.used[0].items() if not name.startswith("cross_guidance")}
+    assert frozen.keys() >= {"alignment/xray", "diffusion/ct", "diffusion/text"}
+    for other in ("north", "south"):
+        shared = {name: digest for name, digest in sites[other].used[5].items() if name in frozen}
+        assert shared
+        assert shared.items() <= frozen.items()
+
+
+# --- bad replies ------------------------------------------------------------------------------------------------------
+
+Spoil = Callable[[TrainRequest, TrainReply], RecordDict | TrainReply]
+
+
+def _group(request: TrainRequest) -> str:
+    return request.trains[0]
+
+
+def _poke(
+    request: TrainRequest, reply: TrainReply, value: bytes | None, shape: tuple[Any, ...] | None = None
+) -> RecordDict:
+    """Change the bytes or the shape of one honest tensor on the wire."""
+    record = reply_to_record(reply)
+    part = record[_group(request)]
+    name = next(iter(part))
+    array = part[name]
+    if value is not None:
+        array.data = value
+    if shape is not None:
+        array.shape = shape
+    return record
+
+
+def _with(reply: TrainReply, /, **records: Any) -> RecordDict:
+    return RecordDict(dict(reply_to_record(reply)) | records)
+
+
+def _infinite(request: TrainRequest, reply: TrainReply) -> RecordDict:
+    record = reply_to_record(reply)
+    part = record[_group(request)]
+    name = next(iter(part))
+    part[name].data = part[name].data[:4] + np.full((len(part[name].data) - 4) // 2, np.inf, dtype="<f2").tobytes()
+    return record
+
+
+def _oversized(request: TrainRequest, reply: TrainReply) -> TrainReply:
+    return replace(reply, updates={name: {"w": np.zeros(60_000, np.float32)} for name in request.trains})
+
+
+def _huge(request: TrainRequest, reply: TrainReply) -> TrainReply:
+    return replace(
+        reply,
+        updates={
+            group: {name: np.full_like(array, 1e6) for name, array in arrays.items()}
+            for group, arrays in reply.updates.items()
+        },
+    )
+
+
+class _Replay:
+    """Answers every round with its first reply."""
+
+    def __init__(self) -> None:
+        self.first: TrainReply | None = None
+
+    def __call__(self, request: TrainRequest, reply: TrainReply) -> TrainReply:
+        if self.first is None and reply.code is Code.OK:
+            self.first = reply
+        return self.first or reply
+
+
+BAD: dict[str, tuple[Spoil, str]] = {
+    "no-reply-record": (lambda q, r: RecordDict(), "malformed-reply"),
+    "unknown-code": (lambda q, r: _with(r, reply=ConfigRecord({"code": "patient-4711"})), "malformed-reply"),
+    "truncated": (lambda q, r: _poke(q, r, b"12345"), "malformed-reply"),
+    "text-in-the-shape": (lambda q, r: _poke(q, r, None, ("a", "b")), "malformed-reply"),
+    "npy-arrays": (lambda q, r: _with(r, **{_group(q): ArrayRecord([np.ones(3)])}), "malformed-reply"),
+    "non-finite": (_infinite, "non-finite"),
+    "oversized": (_oversized, "oversized"),
+    "unknown-group": (lambda q, r: replace(r, updates={**r.updates, "diffusion/pet": {}}), "unknown-group"),
+    "missing-group": (lambda q, r: replace(r, updates={}), "missing-group"),
+    "wrong-shape": (lambda q, r: _poke(q, r, b"\0\0\0?" + b"\0" * 48, (4, 6)), "wrong-shape"),
+    "huge": (_huge, "norm-exceeded"),
+    "wrong-site": (lambda q, r: replace(r, site="south"), "wrong-site"),
+    "refused-by-policy": (
+        lambda q, r: TrainReply(code=Code.POLICY_REFUSED, site="north", inputs_digest="", incident="abc123"),
+        "policy-refused",
+    ),
+    "relay-failed": (
+        lambda q, r: TrainReply(code=Code.SITE_FAILED, site="", inputs_digest="", incident="abc123"),
+        "site-failed",
+    ),
+    "asks-for-ever": (lambda q, r: replace(r, code=Code.NEEDS_GROUPS, missing=q.trains, updates={}), "asked-twice"),
+    "asks-for-what-it-may-not-read": (
+        lambda q, r: replace(r, code=Code.NEEDS_GROUPS, missing=("cross_guidance/ct",), updates={}),
+        "asked-twice",
+    ),
+}
+
+
+@pytest.mark.parametrize("fault", list(BAD))
+def test_a_bad_reply_is_dropped_by_name_and_the_run_completes_as_without_that_site(
+    fault: str,
+    play: Callable[..., StudyResult],
+    make_study: MakeStudy,
+    fake_sites: MakeSites,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    spoil, status = BAD[fault]
+    study = make_study(stages=[{"name": "align", "rounds": 1}, {"name": "diffuse", "rounds": 1}])
+    with caplog.at_level(logging.DEBUG):
+        result = play("spoilt", study=study, sites=fake_sites(study, north=spoil))
+    assert result.completed
+    assert {record.sites["north"].status for record in result.records} == {status}
+    assert all(record.accepted == ["south", "both"] for record in result.records)
+    assert "4711" not in caplog.text
+    without = {name: site for name, site in fake_sites(study).items() if name != "north"}
+    assert same(groups_in(result), groups_in(play("without", study=study, sites=without)))
+
+
+def test_a_replayed_reply_is_dropped_from_the_second_round_on(
+    play: Callable[..., StudyResult], make_study: MakeStudy, fake_sites: MakeSites
+) -> None:
+    study = make_study()
+    result = play(sites=fake_sites(study, north=_Replay()))
+    statuses = [record.sites["north"].status for record in result.records]
+    assert statuses == ["accepted", *["replayed"] * 6]
+
+
+def test_a_site_that_raises_is_named_and_its_words_go_nowhere(
+    play: Callable[..., StudyResult],
+    make_study: MakeStudy,
+    fake_sites: MakeSites,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def raises(request: TrainRequest, reply: TrainReply) -> TrainReply:
+        raise RuntimeError("patient 4711 John Doe")
+
+    with caplog.at_level(logging.DEBUG):
+        result = play(sites=fake_sites(make_study(), south=raises))
+    assert result.completed
+    assert {record.sites["south"].status for record in result.records} == {"unreachable"}
+    written = b"".join(path.read_bytes() for path in (tmp_path / "run").rglob("*") if path.is_file())
+    assert b"4711" not in written
+    assert "4711" not in caplog.text
+
+
+# --- who is who -------------------------------------------------------------------------------------------------------
+
+
+def test_only_named_sites_of_this_version_that_approved_the_study_are_asked(
+    play: Callable[..., StudyResult], make_study: MakeStudy, fake_sites: MakeSites
+) -> None:
+    study = make_study(federation={"quorum": 1})
+    sites = fake_sites(study)
+    stranger = replace(sites["north"], name="stranger", seen=[])
+    sites["south"].version = "0.0.9"
+    sites["both"].study_digest = "another"
+    result = play(study=study, sites=sites | {"stranger": stranger})
+    assert all(record.accepted == ["north"] and set(record.sites) == {"north"} for record in result.records)
+    assert not (stranger.seen or sites["south"].seen or sites["both"].seen)
+
+
+def test_a_node_cannot_answer_by_a_name_that_its_key_is_not_registered_under(
+    play: Callable[..., StudyResult], make_study: MakeStudy, fake_sites: MakeSites
+) -> None:
+    sites = fake_sites(make_study())
+    sites["south"].name = "north"
+    result = play(sites=sites)
+    assert all(record.accepted == ["north", "both"] for record in result.records)
+    assert not sites["south"].seen
+
+
+def test_too_few_sites_end_the_run_before_it_begins_and_say_which_are_missing(
+    play: Callable[..., StudyResult], make_study: MakeStudy, fake_sites: MakeSites
+) -> None:
+    sites = fake_sites(make_study())
+    sites["south"].study_digest = "another"
+    with pytest.raises(NotEnoughSites, match="south: has not approved this study, both: not heard of"):
+        play(sites={name: sites[name] for name in ("north", "south")})
+
+
+def test_a_stage_that_cannot_reach_its_quorum_is_refused_at_the_start(
+    play: Callable[..., StudyResult], make_study: MakeStudy
+) -> None:
+    sites = [{"name": n, "flows": ["text"], "declared_patients": 60} for n in ("a", "b")]
+    with pytest.raises(NotEnoughSites, match="Stage align reaches 0 sites"):
+        play(study=make_study(sites=sites))
+
+
+# --- quorum, deadline, resume -----------------------------------------------------------------------------------------
+
+
+class Silent(LocalGrid):
+    """A grid on which some sites' replies never come."""
+
+    silent: frozenset[str] = frozenset()
+
+    def pull_messages(self, message_ids: Any) -> Iterator[Message]:
+        for message_id in message_ids:
+            message = self._waiting.get(message_id)
+            name = self._names[message.metadata.dst_node_id] if message else ""
+            if name not in self.silent or message.metadata.message_type == "query":
+                yield from super().pull_messages([message_id])
+
+
+def test_a_missed_quorum_ends_after_the_deadline_with_the_rounds_before_it_safe(
+    tmp_path: Path,
+    generator_folder: Path,
+    make_study: MakeStudy,
+    fake_sites: MakeSites,
+    task_identity: None,
+    play: Callable[..., StudyResult],
+) -> None:
+    study = make_study(federation={"quorum": 2, "deadline_seconds": 0.3})
+    sites = fake_sites(study)
+    grid = Silent(sites)
+    arguments: dict[str, Any] = {"generator_folder": generator_folder, "out": tmp_path / "run"}
+    run_study(grid, study, stop_after=3, **arguments)
+    grid.silent = frozenset({"south", "both"})
+    with pytest.raises(QuorumMissed, match=r"south: no-reply, both: no-reply.*3 rounds are safe"):
+        run_study(grid, study, resume=True, **arguments)
+    log = RoundLog(tmp_path / "run" / "rounds.jsonl").read()
+    assert [record.completed for record in log] == [True, True, True, False]
+    grid.silent = frozenset({"south"})  # one missing is within the quorum
+    result = run_study(grid, study, resume=True, stop_after=4, **arguments)
+    assert result.records[-1].accepted == ["north", "both"]
+    assert result.records[-1].sites["south"].status == "no-reply"
+
+
+def test_a_run_stopped_after_any_round_and_resumed_equals_the_uninterrupted_one(
+    play: Callable[..., StudyResult], make_study: MakeStudy, fake_sites: MakeSites
+) -> None:
+    whole = play("whole")
+    for stop in range(1, 7):
+        sites = fake_sites(make_study())  # hospitals stay up while the coordinator restarts
+        stopped = play(f"stop-{stop}", sites=sites, stop_after=stop)
+        assert not stopped.completed
+        assert stopped.generator is None
+        resumed = play(f"stop-{stop}", sites=sites, resume=True)
+        assert same(groups_in(resumed), groups_in(whole))
+        assert [(r.stage, r.round_number, r.learning_rate) for r in resumed.records] == [
+            (r.stage, r.round_number, r.learning_rate) for r in whole.records
+        ]
+        assert resumed.generator is not None
+        assert whole.generator is not None
+        assert digest_folder(resumed.generator) == digest_folder(whole.generator)
+
+
+def test_a_crash_between_the_line_and_the_checkpoint_repeats_the_round_and_writes_it_once(
+    play: Callable[..., StudyResult], make_study: MakeStudy, fake_sites: MakeSites, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = play("whole")
+    sites = fake_sites(make_study())
+    play("crash", sites=sites, stop_after=3)
+    with monkeypatch.context() as patch:
+        patch.setattr("server.run_store.save_file", _full_disk)
+        with pytest.raises(OSError, match="No space"):
+            play("crash", sites=sites, resume=True)
+    resumed = play("crash", sites=sites, resume=True)
+    assert same(groups_in(resumed), groups_in(whole))
+    assert len(resumed.records) == 7
+
+
+def _full_disk(*_: Any, **__: Any) -> None:
+    raise OSError("No space left on device")
+
+
+def test_a_run_folder_is_never_overwritten_nor_resumed_by_another_study(
+    play: Callable[..., StudyResult], make_study: MakeStudy
+) -> None:
+    play(stop_after=1)
+    with pytest.raises(CheckpointInvalid, match="already holds a run"):
+        play()
+    other = make_study(optimizer={"name": "sgd"})
+    with pytest.raises(CheckpointInvalid, match="another study"):
+        play(study=other, resume=True)
+
+
+def test_another_generator_than_the_study_s_is_refused(
+    play: Callable[..., StudyResult], make_study: MakeStudy, generator_folder: Path
+) -> None:
+    study = make_study()
+    (generator_folder / "trunks" / "xray.safetensors").write_bytes(b"thawed")
+    with pytest.raises(GeneratorInvalid, match="not the one the study names"):
+        play(study=study)
+
+
+def test_the_study_s_subset_must_be_the_one_that_the_folder_stores(
+    play: Callable[..., StudyResult], make_study: MakeStudy
+) -> None:
+    with pytest.raises(GeneratorInvalid, match="trains `all`"):
+        play(study=make_study(training={"diffusion_subset": "all"}))
+
+
+# --- memory -----------------------------------------------------------------------------------------------------------
+
+
+def test_one_reply_is_alive_at_a_time_for_any_number_of_sites(
+    tmp_path: Path, generator_folder: Path, make_study: MakeStudy, fake_sites: MakeSites, task_identity: None
+) -> None:
+    names = [f"site-{number}" for number in range(8)]
+    study = make_study(
+        sites=[{"name": name, "flows": ["ct"], "declared_patients": 60} for name in names],
+        stages=[{"name": "align", "rounds": 2}],
+    )
+    alive: list[weakref.ref[Message]] = []
+    most = []
+
+    class Counting(LocalGrid):
+        def _deliver(self, message: Message) -> Message:
+            reply = super()._deliver(message)
+            if message.metadata.message_type == "train":
+                most.append(sum(reference() is not None for reference in alive))
+                alive.append(weakref.ref(reply))
+            return reply
+
+    run_study(Counting(fake_sites(study)), study, generator_folder=generator_folder, out=tmp_path / "run")
+    assert len(most) == 16
+    assert max(most) == 0  # when a site has just answered, every earlier reply is gone
+
+
+def test_the_study_digest_holds_the_version_so_other_code_is_another_study(make_study: MakeStudy) -> None:
+    study = make_study()
+    assert study.digest(version=VERSION) != study.digest(version=VERSION + ".1")

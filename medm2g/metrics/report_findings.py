@@ -15,13 +15,13 @@ PHRASES: dict[str, str] = {
     "nodule": r"nodul\w*|coin lesion",
     "consolidation": r"consolidat\w*|airspace (?:opacity|opacification|disease)|pneumonia|infiltrat\w*",
     "effusion": r"effusion\w*|pleural fluid",
-    "cardiomegaly": r"cardiomegaly|enlarged (?:heart|cardiac silhouette)|(?:heart|cardiac silhouette) (?:is |are )?enlarged",
+    "cardiomegaly": r"cardiomegaly|enlarged (?:heart|cardiac silhouette)|(?:heart|cardiac silhouette) (?:is )?enlarged",
     "pneumothorax": r"pneumothora\w*",
     "tumour": r"tumou?r\w*|(?<!no )mass\b|neoplasm\w*",
     "bleed": r"bleed\w*|h(?:a)?emorrhag\w*|h(?:a)?ematoma\w*",
     "lesions": r"white matter lesion\w*|demyelinat\w*|plaques?|hyperintens\w* (?:foci|lesions?)",
-    "ventriculomegaly": r"ventriculomegaly|hydrocephalus|enlarged (?:lateral )?ventricles|(?:ventricles|ventricular system) "
-    r"(?:is |are )?(?:enlarged|dilated)",
+    "ventriculomegaly": r"ventriculomegaly|hydrocephalus|enlarged (?:lateral )?ventricles"
+    r"|(?:ventricles|ventricular system) (?:is |are )?(?:enlarged|dilated)",
 }
 #: Findings that are in the middle, or on both sides by nature.
 WITHOUT_SIDE = frozenset({"cardiomegaly", "lesions", "ventriculomegaly"})

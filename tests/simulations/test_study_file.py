@@ -1,0 +1,29 @@
+"""The study written beside a run is the study that ran."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from protocol.study import Study
+from simulations.study_file import read_study, without_privacy, write_study
+
+STUDIES = Path(__file__).resolve().parents[2] / "studies"
+
+
+@pytest.mark.parametrize("name", ["demo", "corpus"])
+def test_a_written_study_reads_back_equal_with_the_same_digest(name: str, tmp_path: Path) -> None:
+    study = Study.read(STUDIES / f"{name}.toml")
+    write_study(tmp_path / "study.toml", study)
+    again = Study.read(tmp_path / "study.toml")
+    assert again == study
+    assert again.digest(version="x") == study.digest(version="x")
+
+
+def test_privacy_off_is_another_study_and_no_site_of_it_is_private() -> None:
+    study = read_study(STUDIES / "demo.toml", private=True)
+    off = read_study(STUDIES / "demo.toml", private=False)
+    assert off == without_privacy(study)
+    assert not off.privacy.enabled and not any(site.private for site in off.sites)
+    assert off.digest(version="x") != study.digest(version="x")

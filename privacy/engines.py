@@ -1,0 +1,152 @@
+"""Engines: from a chunk of patients to one exact gradient per patient.
+
+A patient's loss is a sum of *terms*. `PatientLoss.draw` makes them, drawing everything random from the patient's own
+generator; `PatientLoss.loss` turns one term into a scalar, purely. The engine is the only one that sees two patients,
+and it hands the loss one at a time (`loop`) or maps the loss over stacked terms (`vmap`), where patients cannot meet.
+Both give the same gradients (tests/privacy/test_engines.py: to 1e-6 of a batch of one).
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import torch
+from torch import Tensor
+
+from privacy.errors import ConfigInvalid, MechanismMisused
+from privacy.gradients import PatientGradients
+
+
+@dataclass(frozen=True)
+class Term:
+    """One summand of one patient's loss."""
+
+    kind: str
+    """Which loss: terms of one kind have tensors of equal names and shapes, whoever they belong to."""
+    tensors: Mapping[str, Tensor]
+    """Everything the loss needs of this patient, random draws included; no patient axis."""
+
+
+class PatientLoss(Protocol):
+    """One patient in, one scalar out; the batch does not exist inside.
+
+    A loss may also offer `touched(kind: str) -> Sequence[str]`: names of the parameters that terms of this kind use.
+    The engine then differentiates only those, which saves memory where a patient's terms touch different parts.
+    """
+
+    def draw(self, pseudonym: str, *, generator: torch.Generator) -> list[Term]:
+        """The patient's terms; every random draw comes from `generator` (CPU), which no other patient shares."""
+
+    def loss(self, kind: str, parameters: dict[str, Tensor], tensors: dict[str, Tensor]) -> Tensor:
+        """Scalar loss of one term. Pure: nothing random, nothing in place, no control flow that depends on values."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExecutionSettings:
+    """Speed only: nothing here changes what is released, but for rounding."""
+
+    chunk_size: int
+    """Patients (and stacked terms of one kind) whose gradients are in memory at once."""
+    engine: Literal["loop", "vmap"]
+
+    def __post_init__(self) -> None:
+        if self.chunk_size < 1:
+            raise ConfigInvalid("`chunk_size` must be at least 1.")
+        if self.engine not in ENGINES:
+            raise ConfigInvalid(f"`engine` must be one of {sorted(ENGINES)}.")
+
+
+def chunks(patients: Sequence[str], chunk_size: int) -> Iterator[Sequence[str]]:
+    """Consecutive runs of at most `chunk_size` patients."""
+    for first in range(0, len(patients), chunk_size):
+        yield patients[first : first + chunk_size]
+
+
+def patient_gradients(
+    loss: PatientLoss, parameters: Mapping[str, Tensor], terms: Sequence[list[Term]], settings: ExecutionSettings
+) -> PatientGradients:
+    """Gradients of the patients of one chunk; `terms` has one list for each of them."""
+    gradients = PatientGradients(len(terms))
+    ENGINES[settings.engine](loss, parameters, terms, settings.chunk_size, gradients)
+    return gradients
+
+
+def touched_by(loss: PatientLoss, kind: str, parameters: Mapping[str, Tensor]) -> list[str]:
+    """Names of the parameters to differentiate for terms of `kind`."""
+    touched = getattr(loss, "touched", None)
+    names = list(parameters) if touched is None else list(touched(kind))
+    if unknown := [name for name in names if name not in parameters]:
+        raise MechanismMisused(f"The loss says that {kind} touches {unknown[0]}, which is not among the parameters.")
+    return names
+
+
+def stacked_terms(
+    terms: Sequence[list[Term]], chunk_size: int, device: torch.device
+) -> Iterator[tuple[str, Tensor, dict[str, Tensor]]]:
+    """(kind, owners (n,), tensors stacked to (n, ...)) with n at most `chunk_size`; kinds in order of appearance."""
+    by_kind: dict[str, list[tuple[int, Mapping[str, Tensor]]]] = defaultdict(list)
+    for owner, own in enumerate(terms):
+        for term in own:
+            by_kind[term.kind].append((owner, term.tensors))
+    for kind, owned in by_kind.items():
+        for first in range(0, len(owned), chunk_size):
+            part = owned[first : first + chunk_size]
+            owners = torch.tensor([owner for owner, _ in part], device=device)
+            yield kind, owners, _stacked(kind, [tensors for _, tensors in part], device)
+
+
+def _stacked(kind: str, tensors: Sequence[Mapping[str, Tensor]], device: torch.device) -> dict[str, Tensor]:
+    names = set(tensors[0])
+    if any(set(own) != names or any(own[n].shape != tensors[0][n].shape for n in names) for own in tensors):
+        raise MechanismMisused(
+            f"Terms of kind {kind} differ in names or shapes: pad them with a mask, or name two kinds."
+        )
+    return {name: torch.stack([own[name] for own in tensors]).to(device) for name in tensors[0]}
+
+
+def _by_loop(
+    loss: PatientLoss,
+    parameters: Mapping[str, Tensor],
+    terms: Sequence[list[Term]],
+    chunk_size: int,
+    gradients: PatientGradients,
+) -> None:
+    """One term at a time through ordinary autograd: the reference."""
+    device = next(iter(parameters.values())).device
+    for owner, own in enumerate(terms):
+        for term in own:
+            leaves = {name: value.detach() for name, value in parameters.items()}
+            names = touched_by(loss, term.kind, parameters)
+            wanted = [leaves[name].requires_grad_() for name in names]
+            with torch.enable_grad():
+                value = loss.loss(term.kind, leaves, {name: tensor.to(device) for name, tensor in term.tensors.items()})
+            found = torch.autograd.grad(value, wanted, allow_unused=True, materialize_grads=True)
+            rows = {name: gradient.unsqueeze(0) for name, gradient in zip(names, found, strict=True)}
+            gradients.add(torch.tensor([owner], device=device), rows)
+
+
+def _by_vmap(
+    loss: PatientLoss,
+    parameters: Mapping[str, Tensor],
+    terms: Sequence[list[Term]],
+    chunk_size: int,
+    gradients: PatientGradients,
+) -> None:
+    """`torch.func`: the gradient of one term, mapped over stacked terms of one kind."""
+    device = next(iter(parameters.values())).device
+    fixed = {name: value.detach() for name, value in parameters.items()}
+    for kind, owners, tensors in stacked_terms(terms, chunk_size, device):
+        names = touched_by(loss, kind, parameters)
+
+        def of_one(wanted: dict[str, Tensor], own: dict[str, Tensor], kind: str = kind) -> Tensor:
+            return loss.loss(kind, fixed | wanted, own)
+
+        mapped = torch.func.vmap(torch.func.grad(of_one), in_dims=(None, 0), randomness="error")
+        gradients.add(owners, mapped({name: fixed[name] for name in names}, tensors))
+
+
+Engine = Callable[[PatientLoss, Mapping[str, Tensor], Sequence[list[Term]], int, PatientGradients], None]
+ENGINES: Mapping[str, Engine] = {"loop": _by_loop, "vmap": _by_vmap}

@@ -1,0 +1,233 @@
+"""The site's account: what was approved, reserved and committed, over every study it ever joined.
+
+*Reserve* is durable before the first noised step; *commit* comes after. What was reserved and never committed counts
+as spent, because noised values may have left between the two. Nothing is ever taken back.
+
+A study is approved once, as a plan with its whole cost. A round then only draws on the plan's steps, so reserving
+compares whole numbers inside one write transaction: no accounting in the round, and no step is spent twice.
+
+Across studies of the same patients, later ones are chosen knowing earlier results, so their costs are bounded by
+basic composition of the approved caps (sum of epsilons, sum of deltas) or by a Renyi filter at the policy's
+`max_delta`; both hold for adaptive choice, and the smaller counts.
+"""
+
+from __future__ import annotations
+
+import math
+import secrets
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from privacy import chain
+from privacy.chain import Head, LedgerEntry
+from privacy.errors import BudgetExceeded, LedgerTampered, MechanismMisused, PolicyRefused, StudyNotApproved
+from privacy.events import Event, LedgerContext, NonPrivate, SampledGaussian, StudyPlan, decode_event, encode_event
+from privacy.policy import ROUNDING, SitePolicy
+
+SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Reservation:
+    """A right to run one event, already counted as spent."""
+
+    identifier: str
+    event: SampledGaussian
+    context: LedgerContext
+    attempt: int
+    """1 for the first time that this round was reserved, more when it died before."""
+
+
+class Ledger:
+    """A site's ledger file. Safe to share between threads; other processes open their own."""
+
+    def __init__(self, path: Path, signing_key: Ed25519PrivateKey, policy: SitePolicy) -> None:
+        """Open or begin the ledger at `path` and verify all of it. Raises LedgerTampered."""
+        self.path, self.policy = Path(path), policy
+        self._signing_key = signing_key
+        self._public_key = signing_key.public_key()
+        chain.create_table(self.path)
+        with chain.writing(self.path) as connection:
+            if chain.last_entry(connection) is None:
+                self._append(
+                    connection, "opened", "", {"schema": SCHEMA_VERSION, "public_key": self._public_bytes().hex()}
+                )
+        self.verify()
+
+    def approve(self, plan: StudyPlan) -> None:
+        """Accept a study's whole plan. Approving the same plan again changes nothing.
+
+        Raises BudgetExceeded where the plan exceeds what the policy allows a study or all studies together, or where
+        the study was approved with another plan.
+        """
+        with chain.writing(self.path) as connection:
+            plans = self._plans(connection)
+            if (known := plans.get(plan.study_digest)) is not None:
+                if known != plan:
+                    raise BudgetExceeded(
+                        "This study was approved with another plan: a changed study needs a new digest."
+                    )
+                return
+            self._check_study(plan)
+            self._check_lifetime([*plans.values(), plan])
+            self._append(connection, "approved", plan.study_digest, {"plan": plan.to_dict()})
+
+    def plan(self, study_digest: str) -> StudyPlan | None:
+        """The approved plan of a study."""
+        with chain.connected(self.path) as connection:
+            return self._plans(connection).get(study_digest)
+
+    def reserve(self, event: SampledGaussian, context: LedgerContext) -> Reservation:
+        """Count `event` as spent, durably, before it runs.
+
+        Raises StudyNotApproved without a plan, MechanismMisused for another mechanism than the planned one, and
+        BudgetExceeded when the stage has fewer steps left.
+        """
+        with chain.writing(self.path) as connection:
+            planned = self._planned(connection, context)
+            if not planned.same_mechanism(event):
+                raise MechanismMisused("This is not the mechanism that was approved: build it from the study's plan.")
+            earlier = self._reserved(connection, context.study_digest, context.stage)
+            if sum(_steps(entry) for entry in earlier) + event.steps > planned.steps:
+                raise BudgetExceeded(
+                    f"Stage {context.stage} has no steps left in the approved plan, spare ones included."
+                )
+            attempt = 1 + sum(entry.body["round_number"] == context.round_number for entry in earlier)
+            identifier = secrets.token_hex(16)
+            body = {"reservation": identifier, "event": encode_event(event), "attempt": attempt} | _placed(context)
+            self._append(connection, "reserved", context.study_digest, body)
+        return Reservation(identifier, event, context, attempt)
+
+    def commit(self, reservation: Reservation) -> None:
+        """Note that a reserved event ran to its end; it was spent either way. Raises MechanismMisused if not open."""
+        study = reservation.context.study_digest
+        with chain.writing(self.path) as connection:
+            found = {kind: self._reservations(connection, kind, study) for kind in ("reserved", "committed")}
+            if reservation.identifier not in found["reserved"] or reservation.identifier in found["committed"]:
+                raise MechanismMisused("This reservation is not open: reserve before a step and commit once.")
+            self._append(
+                connection, "committed", study, {"reservation": reservation.identifier} | _placed(reservation.context)
+            )
+
+    def record_non_private(self, steps: int, context: LedgerContext) -> None:
+        """Note releases without protection, before they happen: epsilon is infinite from here on.
+
+        Raises PolicyRefused where the policy does not allow them.
+        """
+        if not self.policy.allow_non_private:
+            raise PolicyRefused("This site's policy does not allow training without privacy: turn privacy on.")
+        with chain.writing(self.path) as connection:
+            body = {"event": encode_event(NonPrivate(steps=steps))} | _placed(context)
+            self._append(connection, "non-private", context.study_digest, body)
+
+    def steps_left(self, study_digest: str, stage: str) -> int:
+        """Steps that the approved plan still has for a stage, spare ones included. Raises StudyNotApproved."""
+        with chain.connected(self.path) as connection:
+            planned = self._planned(connection, LedgerContext(study_digest=study_digest, stage=stage, round_number=1))
+            return planned.steps - sum(_steps(entry) for entry in self._reserved(connection, study_digest, stage))
+
+    def events(self, study_digest: str | None = None) -> dict[str, list[Event]]:
+        """What was spent, by study: everything reserved or recorded, committed or not."""
+        spent: dict[str, list[Event]] = {}
+        with chain.connected(self.path) as connection:
+            for entry in chain.entries(connection, study_digest=study_digest):
+                if entry.kind in ("reserved", "non-private"):
+                    spent.setdefault(entry.study_digest, []).append(decode_event(entry.body["event"]))
+        return spent
+
+    def epsilon_spent(self, *, delta: float, study_digest: str | None = None) -> float:
+        """Epsilon at `delta` that was spent so far: of one study by PLD, or of every study of this site.
+
+        Over several studies: the sum of each one's epsilon at an equal share of `delta`, or one Renyi account of
+        everything, whichever is smaller. Infinite once anything was released without protection.
+        """
+        from privacy.accounting import epsilon, epsilon_rdp
+
+        by_study = self.events(study_digest)
+        summed = sum(epsilon(events, delta=delta / len(by_study)) for events in by_study.values())
+        if len(by_study) < 2 or math.isinf(summed):
+            return float(summed)
+        return min(summed, epsilon_rdp([event for events in by_study.values() for event in events], delta=delta))
+
+    def entries(self) -> list[LedgerEntry]:
+        """Every entry, oldest first."""
+        with chain.connected(self.path) as connection:
+            return list(chain.entries(connection))
+
+    def head(self) -> Head:
+        """Where the ledger ends now; keep it elsewhere to notice that an old copy was put back."""
+        with chain.connected(self.path) as connection:
+            last = chain.last_entry(connection)
+        if last is None:
+            raise LedgerTampered("The ledger is empty: restore it from a copy that verifies.")
+        return Head(last.sequence, last.digest)
+
+    def verify(self, *, anchored: Head | None = None) -> Head:
+        """Recompute every digest and signature, decode every event. Raises LedgerTampered with the entry at fault."""
+        with chain.connected(self.path) as connection:
+            head = chain.verified(connection, self._public_key, anchored=anchored)
+            self._plans(connection)
+        self.events()
+        return head
+
+    def _check_study(self, plan: StudyPlan) -> None:
+        """The plan's own figure must be what its events cost, and within the policy."""
+        from privacy.accounting import PLAN_GRID, epsilon
+
+        if plan.epsilon * ROUNDING < epsilon(plan.events(), delta=plan.delta, grid=PLAN_GRID):
+            raise BudgetExceeded("The plan costs more than it says: make it with `plan_study`.")
+        if plan.epsilon > self.policy.max_epsilon_per_study * ROUNDING or plan.delta > self.policy.max_delta * ROUNDING:
+            raise BudgetExceeded("The plan costs more than this site's policy allows one study: propose less.")
+
+    def _check_lifetime(self, plans: Sequence[StudyPlan]) -> None:
+        limit = self.policy.max_epsilon * ROUNDING
+        by_sum = sum(plan.epsilon for plan in plans) <= limit
+        if by_sum and sum(plan.delta for plan in plans) <= self.policy.max_delta * ROUNDING:
+            return
+        from privacy.accounting import epsilon_rdp
+
+        if epsilon_rdp([event for plan in plans for event in plan.events()], delta=self.policy.max_delta) > limit:
+            raise BudgetExceeded(
+                f"With this study, all studies together would exceed this site's lifetime epsilon of {limit:.4g}."
+            )
+
+    def _append(self, connection: sqlite3.Connection, kind: str, study_digest: str, body: dict[str, object]) -> None:
+        written = {"at": datetime.now(UTC).isoformat(timespec="seconds"), "policy": self.policy.digest()}
+        chain.append(connection, self._signing_key, kind=kind, study_digest=study_digest, body=written | body)
+
+    def _plans(self, connection: sqlite3.Connection) -> dict[str, StudyPlan]:
+        approved = chain.entries(connection, kind="approved")
+        return {entry.study_digest: StudyPlan.from_dict(entry.body["plan"]) for entry in approved}
+
+    def _planned(self, connection: sqlite3.Connection, context: LedgerContext) -> SampledGaussian:
+        plan = self._plans(connection).get(context.study_digest)
+        if plan is None:
+            raise StudyNotApproved("This study is not approved here: approve it by its digest first.")
+        return plan.stage_event(context.stage)
+
+    def _reserved(self, connection: sqlite3.Connection, study_digest: str, stage: str) -> list[LedgerEntry]:
+        found = chain.entries(connection, kind="reserved", study_digest=study_digest)
+        return [entry for entry in found if entry.body["stage"] == stage]
+
+    def _reservations(self, connection: sqlite3.Connection, kind: str, study_digest: str) -> set[str]:
+        return {entry.body["reservation"] for entry in chain.entries(connection, kind=kind, study_digest=study_digest)}
+
+    def _public_bytes(self) -> bytes:
+        return self._public_key.public_bytes(Encoding.Raw, PublicFormat.Raw)
+
+
+def _steps(entry: LedgerEntry) -> int:
+    return decode_event(entry.body["event"]).steps
+
+
+def _placed(context: LedgerContext) -> dict[str, object]:
+    """A context beside the study digest, which has a column of its own."""
+    values = asdict(context)
+    del values["study_digest"]
+    return values

@@ -166,7 +166,7 @@ def _to_array_record(arrays: GroupArrays, codec: str) -> ArrayRecord:
     return ArrayRecord(wire)
 
 
-def _groups(record: RecordDict, *, max_bytes: int) -> dict[str, dict[str, GroupArrays]]:
+def _groups(record: RecordDict, *, max_bytes: int) -> dict[str, GroupArrays]:
     """Every ArrayRecord of a message, decoded; sizes are summed over all of them before the first is decoded."""
     groups = {name: part for name, part in record.items() if isinstance(part, ArrayRecord)}
     if record_bytes(RecordDict(groups)) > max_bytes:

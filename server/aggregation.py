@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from protocol.arrays import Array, GroupArrays, Groups, Shapes
+from protocol.arrays import Array, Groups, Shapes
 from protocol.codes import Refusal
 from protocol.study import SiteSpec, StageSpec
 
@@ -85,7 +85,7 @@ class GroupMean:
                 sums[name] += np.float32(aggregation_weight) * array
             self._weights[group_name] = self._weights.get(group_name, 0.0) + aggregation_weight
 
-    def value(self) -> dict[str, GroupArrays]:
+    def value(self) -> dict[str, dict[str, Array]]:
         """The mean of every group that some site trained; the sums are used up."""
         for group_name, sums in self._sums.items():
             for array in sums.values():

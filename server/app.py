@@ -18,7 +18,7 @@ from flwr.serverapp import Grid, ServerApp
 from protocol.study import Study
 from protocol.version import VERSION
 from server.errors import CheckpointInvalid, RunConfigInvalid
-from server.generator_folder import bind, epsilon_by_site, groups_of_study, load_groups, write_generator
+from server.generator_folder import bind, epsilon_by_site, load_groups, write_generator
 from server.optimizer import ServerOptimizer
 from server.participants import Participants
 from server.rounds import RoundLog, RoundRecord
@@ -114,7 +114,7 @@ def _opening_state(
     study: Study, study_digest: str, folder: Path, store: RunStore, round_log: RoundLog, *, resume: bool
 ) -> RunState:
     """The checkpoint's state, or the study's beginning, saved."""
-    groups = load_groups(folder, groups_of_study(study))
+    groups = load_groups(study, folder)
     if resume and store.exists():
         state = store.load(study, study_digest=study_digest, groups=groups)
         round_log.keep_until(finished=state.finished)

@@ -18,11 +18,13 @@ from safetensors.numpy import load_file, save_file
 
 from protocol.arrays import Array, Groups
 from protocol.digests import CARD, digest_folder
-from protocol.groups import reads_of
+from protocol.groups import family_of, reads_of
 from protocol.study import Study
 from server.errors import GeneratorInvalid
 from server.rounds import RoundRecord
 
+CONFIG = "config.json"
+TRUNKS = "trunks"
 GROUPS = "groups"
 GROUPS_EMA = "groups_ema"
 _CARD_HEADING = "## Federated training"
@@ -55,29 +57,46 @@ def bind(study: Study, folder: Path) -> Study:
 
 
 def _check_subset(study: Study, folder: Path) -> None:
-    """The group files hold what the generator trains, so its configuration and the study must agree."""
-    config = folder / "config.json"
-    subset = json.loads(config.read_text(encoding="utf-8")).get("diffusion_subset") if config.exists() else None
-    if subset not in (None, study.training.diffusion_subset):
+    """A folder that stores more than the study trains cannot be split here: only torch knows which part is attention."""
+    if _stored_subset(folder) == "all" and study.training.diffusion_subset != "all":
         raise GeneratorInvalid(
-            f"The study trains `{study.training.diffusion_subset}` of each denoiser and the generator folder stores "
-            f"`{subset}`: save the generator again with that subset, or change `diffusion_subset` in the study."
+            "The generator folder stores all of each denoiser as its group and the study trains "
+            f"`{study.training.diffusion_subset}`: save the generator again with that subset, or change the study."
         )
 
 
-def load_groups(folder: Path, names: Iterable[str]) -> dict[str, dict[str, Array]]:
-    """Those groups of the folder, float32 and writable. Raises GeneratorInvalid for the first that is missing."""
+def _stored_subset(folder: Path) -> str:
+    config = folder / CONFIG
+    return str(json.loads(config.read_text(encoding="utf-8")).get("diffusion_subset", "")) if config.exists() else ""
+
+
+def load_groups(study: Study, folder: Path) -> dict[str, dict[str, Array]]:
+    """The study's groups as the folder has them, float32 and writable. Raises GeneratorInvalid for one that is missing.
+
+    Where the study trains all of each denoiser and the folder stores a part as its group, the trunk joins it.
+    """
+    whole = study.training.diffusion_subset == "all" and _stored_subset(folder) != "all"
     groups = {}
-    for name in names:
-        try:
-            arrays = load_file(folder / GROUPS / f"{name}.safetensors")
-        except (OSError, SafetensorError):
-            raise GeneratorInvalid(
-                f"The generator folder has no readable group {name}, which the study trains or reads: "
-                "start from a generator that has all of the study's flows."
-            ) from None
+    for name in groups_of_study(study):
+        arrays = _read(folder / GROUPS / f"{name}.safetensors", name)
+        if whole and family_of(name) == "diffusion":
+            arrays |= _read(_trunk(folder, name), name)
         groups[name] = {key: np.array(arrays[key], dtype=np.float32) for key in sorted(arrays)}
     return groups
+
+
+def _trunk(folder: Path, group_name: str) -> Path:
+    return folder / TRUNKS / group_name.partition("/")[2] / "model.safetensors"
+
+
+def _read(path: Path, group_name: str) -> dict[str, Array]:
+    try:
+        return dict(load_file(path))
+    except (OSError, SafetensorError):
+        raise GeneratorInvalid(
+            f"The generator folder has no readable group {group_name}, which the study trains or reads: "
+            "start from a generator that has all of the study's flows."
+        ) from None
 
 
 def write_generator(
@@ -87,6 +106,8 @@ def write_generator(
     building = target.with_name(f".{target.name}.building")
     shutil.rmtree(building, ignore_errors=True)
     shutil.copytree(source, building, ignore=shutil.ignore_patterns(GROUPS_EMA, ".*"))
+    if study.training.diffusion_subset == "all" != _stored_subset(building):
+        _empty_trunks(building)
     _write_groups(building / GROUPS, groups)
     _write_groups(building / GROUPS_EMA, ema)
     card = building / CARD
@@ -95,6 +116,16 @@ def write_generator(
     shutil.rmtree(target, ignore_errors=True)
     os.replace(building, target)
     return target
+
+
+def _empty_trunks(folder: Path) -> None:
+    """Every denoiser becomes wholly its group, as a generator saved with the subset `all` is."""
+    for path in sorted((folder / GROUPS / "diffusion").glob("*.safetensors")):
+        name = f"diffusion/{path.stem}"
+        save_file(_read(path, name) | _read(_trunk(folder, name), name), path)
+        save_file({}, _trunk(folder, name))
+    config = json.loads((folder / CONFIG).read_text(encoding="utf-8")) | {"diffusion_subset": "all"}
+    (folder / CONFIG).write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
 
 def _write_groups(folder: Path, groups: Groups) -> None:

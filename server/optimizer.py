@@ -37,7 +37,8 @@ class Moments:
     @classmethod
     def zeros(cls, arrays: GroupArrays) -> Moments:
         """Before the first step."""
-        return cls(*({name: np.zeros_like(array) for name, array in arrays.items()} for _ in range(2)))
+        first, second = ({name: np.zeros_like(array) for name, array in arrays.items()} for _ in range(2))
+        return cls(first=first, second=second)
 
 
 @dataclass

@@ -15,7 +15,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from protocol.arrays import Array, GroupArrays
+from protocol.arrays import Array, GroupArrays, Groups
 from protocol.study import OptimizerSpec, Study
 from server.errors import CheckpointInvalid
 from server.optimizer import Moments, ServerOptimizer, average
@@ -41,7 +41,7 @@ class RunState:
         """Over all stages."""
         return sum(self.finished.values())
 
-    def apply(self, means: dict[str, GroupArrays], *, learning_rate: float, ema_decay: float) -> None:
+    def apply(self, means: Groups, *, learning_rate: float, ema_decay: float) -> None:
         """Step every group that was trained and move its average; the others stay."""
         for group_name, update in means.items():
             arrays = self.groups[group_name]
@@ -62,7 +62,7 @@ class RunStore:
 
     def save(self, state: RunState) -> None:
         """Write `state` atomically and durably."""
-        tensors = {}
+        tensors: dict[str, Array] = {}
         for group_name, averages in state.ema.items():
             tensors |= _flat("last", group_name, state.groups[group_name]) | _flat("ema", group_name, averages)
         for group_name, moments in state.optimizer.moments.items():

@@ -60,8 +60,12 @@ def generator_folder(tmp_path: Path) -> Path:
                 for name, shape in SHAPES.items()
             }
             save_file(arrays, path)
-    (folder / "trunks").mkdir()
-    (folder / "trunks" / "xray.safetensors").write_bytes(b"frozen")
+    for flow in FLOWS:
+        path = folder / "trunks" / flow / "model.safetensors"
+        path.parent.mkdir(parents=True)
+        save_file({f"diffusion.{flow}.trunk": rng.standard_normal(7).astype(np.float16)}, path)
+    (folder / "codecs").mkdir()
+    (folder / "codecs" / "xray.bin").write_bytes(b"frozen")
     (folder / "config.json").write_text(json.dumps({"diffusion_subset": "attention"}))
     (folder / "card.md").write_text("# Tiny\n")
     return folder

@@ -74,7 +74,8 @@ def test_a_study_trains_every_group_that_its_sites_declare_and_leaves_the_rest(
     ]
     assert result.records[0].trained == {"alignment/ct": 2, "alignment/xray": 2}
     assert result.records[2].trained == {"diffusion/ct": 2, "diffusion/text": 3, "diffusion/xray": 2}
-    before = load_groups(generator_folder, ["alignment/ct", "diffusion/text", "cross_guidance/xray"])
+    before = load_groups(result.study, generator_folder)
+    assert len(before) == 8
     assert result.generator is not None
     for name, arrays in before.items():
         last = load_file(result.generator / "groups" / f"{name}.safetensors")
@@ -83,7 +84,7 @@ def test_a_study_trains_every_group_that_its_sites_declare_and_leaves_the_rest(
             assert not np.array_equal(last[key], array)
             # The average started where the study did and lags behind the last weights.
             assert np.abs(averaged[key] - array).max() < np.abs(last[key] - array).max()
-    assert (result.generator / "trunks" / "xray.safetensors").read_bytes() == b"frozen"
+    assert (result.generator / "codecs" / "xray.bin").read_bytes() == b"frozen"
     assert "| north | xray, text | 100 | 7 | 7.000 (0.001) |" in (result.generator / "card.md").read_text()
 
 
@@ -93,7 +94,7 @@ def test_the_generator_is_the_optimizer_over_the_brute_force_masked_mean(
     study = make_study(stages=[{"name": "align", "rounds": 1, "learning_rate": 0.5}], optimizer={"name": "sgd"})
     sites = fake_sites(study)
     result = play(study=study, sites=sites)
-    expected = load_groups(generator_folder, ["alignment/xray"])["alignment/xray"]
+    expected = load_groups(study, generator_folder)["alignment/xray"]
     north = sites["north"].update(sites["north"].seen[0], "alignment/xray")
     both = sites["both"].update(sites["both"].seen[0], "alignment/xray")
     for name, array in groups_in(result).items():
@@ -433,16 +434,30 @@ def test_another_generator_than_the_study_s_is_refused(
     play: Callable[..., StudyResult], make_study: MakeStudy, generator_folder: Path
 ) -> None:
     study = make_study()
-    (generator_folder / "trunks" / "xray.safetensors").write_bytes(b"thawed")
+    (generator_folder / "codecs" / "xray.bin").write_bytes(b"thawed")
     with pytest.raises(GeneratorInvalid, match="not the one the study names"):
         play(study=study)
 
 
-def test_the_study_s_subset_must_be_the_one_that_the_folder_stores(
-    play: Callable[..., StudyResult], make_study: MakeStudy
+def test_a_study_of_all_parameters_trains_the_trunk_too_and_leaves_a_generator_of_that_subset(
+    play: Callable[..., StudyResult], make_study: MakeStudy, generator_folder: Path
 ) -> None:
-    with pytest.raises(GeneratorInvalid, match="trains `all`"):
-        play(study=make_study(training={"diffusion_subset": "all"}))
+    study = make_study(training={"diffusion_subset": "all"}, stages=[{"name": "diffuse", "rounds": 2}])
+    result = play(study=study)
+    assert result.generator is not None
+    trunk = load_file(generator_folder / "trunks" / "ct" / "model.safetensors")
+    trained = load_file(result.generator / "groups" / "diffusion" / "ct.safetensors")
+    assert set(trunk) < set(trained)
+    assert all(not np.array_equal(trained[name], array) for name, array in trunk.items())
+    assert load_file(result.generator / "trunks" / "ct" / "model.safetensors") == {}
+    assert json.loads((result.generator / "config.json").read_text())["diffusion_subset"] == "all"
+    with pytest.raises(GeneratorInvalid, match="stores all of each denoiser"):
+        run_study(
+            LocalGrid({}),
+            make_study(generator_digest="").with_generator(digest=""),
+            generator_folder=result.generator,
+            out=generator_folder,
+        )
 
 
 # --- memory -----------------------------------------------------------------------------------------------------------

@@ -1,0 +1,47 @@
+"""The ServerApp that SuperLink starts: its run configuration, and what its import does not bring."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flwr.app import Context, RecordDict
+
+from protocol.study import Study
+from server.app import app
+from server.errors import RunConfigInvalid
+from simulations.local_grid import LocalGrid
+
+
+def context_of(**run_config: Any) -> Context:
+    return Context(run_id=1, node_id=0, node_config={}, state=RecordDict(), run_config=run_config)
+
+
+def test_importing_the_server_imports_no_torch() -> None:
+    program = "import sys, server.app, server.bundle; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+def test_the_app_runs_the_study_that_its_configuration_names(
+    tmp_path: Path, generator_folder: Path, make_study: Callable[..., Study], fake_sites: Any, task_identity: None
+) -> None:
+    path = tmp_path / "study.toml"
+    path.write_text(
+        'name = "one"\n[[flows]]\nname = "ct"\n'
+        '[[sites]]\nname = "north"\nflows = ["ct"]\ndeclared_patients = 60\n'
+        '[[stages]]\nname = "align"\nrounds = 1\n'
+    )
+    study = Study.read(path).with_generator(digest=make_study().generator_digest)
+    grid = LocalGrid(fake_sites(study))
+    configuration = {"study": str(path), "generator": str(generator_folder), "out": str(tmp_path / "run")}
+    app(grid, context_of(**configuration, **{"join-seconds": 0.0}))
+    assert (tmp_path / "run" / "generator" / "groups" / "alignment" / "ct.safetensors").exists()
+
+
+def test_a_configuration_without_a_study_says_what_to_pass() -> None:
+    with pytest.raises(RunConfigInvalid, match="lacks `study`"):
+        app(None, context_of())  # type: ignore[arg-type]

@@ -8,7 +8,7 @@ labeller reads them. Every generator is judged from the same starting noise.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -27,8 +27,6 @@ from simulations.summary import FlowQuality, Quality
 FEWEST = 16
 """Fewer held-out records than this give no figure, only noise."""
 _BATCH = 128
-
-NoteDone = Callable[[], None]
 
 
 @dataclass(frozen=True)
@@ -62,39 +60,37 @@ class OmniscientReferee:
         *,
         sampling_seeds: Sequence[int] | None = None,
         flows: Sequence[str] | None = None,
-        note_done: NoteDone = lambda: None,
+        most: int | None = None,
     ) -> Quality:
-        """Figures of every flow of the generator, one per sampling seed; `note_done` is called per flow and seed."""
+        """Figures of flows of the generator, one per sampling seed, on at most `most` held-out records of each."""
         seeds = self.settings.sampling_seeds if sampling_seeds is None else tuple(sampling_seeds)
         wanted = generator.flows if flows is None else flows
         pipeline = AnyToAnyPipeline(generator)
         result = {}
         for flow in wanted:
             judge = self._judge_text if flow == generator.text_flow else self._judge_images
-            result[flow] = judge(pipeline, flow, seeds, note_done)
+            result[flow] = judge(pipeline, flow, seeds, most)
         return Quality(result)
 
     def _judge_images(
-        self, pipeline: AnyToAnyPipeline, flow: str, seeds: Sequence[int], note_done: NoteDone
+        self, pipeline: AnyToAnyPipeline, flow: str, seeds: Sequence[int], most: int | None
     ) -> FlowQuality:
         held = self.held_out.flows.get(flow)
         if held is None or len(held.images) < FEWEST:
             return _too_few(self.held_out.missing.get(flow))
+        held, truth = held.first(most), self._truth[flow][:most]
         frechet, accuracy = [], []
         for seed in seeds:
             images = self.generate_images(pipeline, flow, held.prompts, seed=seed)
             features, answers = self._referee.judge(flow, images)
-            frechet.append(frechet_distance(self._truth[flow], features))
+            frechet.append(frechet_distance(truth, features))
             if (right := self._share_right(answers, held)) is not None:
                 accuracy.append(right)
-            note_done()
         reason = "" if accuracy else "The findings of the held-out records are not known by side."
         return FlowQuality(tuple(frechet), tuple(accuracy), accuracy_reason=reason)
 
-    def _judge_text(
-        self, pipeline: AnyToAnyPipeline, flow: str, seeds: Sequence[int], note_done: NoteDone
-    ) -> FlowQuality:
-        reports = self.held_out.reports
+    def _judge_text(self, pipeline: AnyToAnyPipeline, flow: str, seeds: Sequence[int], most: int | None) -> FlowQuality:
+        reports = self.held_out.reports[:most]
         if len(reports) < FEWEST:
             return _too_few(self.held_out.missing.get(flow))
         encode = pipeline.generator.text_encoder
@@ -105,7 +101,6 @@ class OmniscientReferee:
             frechet.append(frechet_distance(truth, self._report_features(encode(written).pooled)))
             if (right := _share_of_reports_right(written, reports)) is not None:
                 accuracy.append(right)
-            note_done()
         reason = "" if accuracy else "The findings of the held-out records are not known by side."
         return FlowQuality(tuple(frechet), tuple(accuracy), accuracy_reason=reason)
 

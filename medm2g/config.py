@@ -157,7 +157,9 @@ class GeneratorConfig:
     def from_dict(cls, values: Mapping[str, Any]) -> GeneratorConfig:
         """Build from plain values. Raises ConfigInvalid, also for a key that does not exist."""
         _refuse_unknown(cls, values, "the generator configuration")
-        plain = {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
+        plain: dict[str, Any] = {
+            key: tuple(value) if isinstance(value, list) else value for key, value in values.items()
+        }
         if "flows" in plain:
             plain["flows"] = tuple(_flow_from(value) for value in plain["flows"])
         try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
@@ -12,9 +12,9 @@ from torch import Tensor
 from medm2g.config import GeneratorConfig
 from medm2g.errors import InputInvalid
 
-Sources = Mapping[str, Tensor | Sequence[str]]
+Sources: TypeAlias = Mapping[str, Tensor | Sequence[str]]
 """Clean sources by flow: images (n, 1, s, s) in [-1, 1], or n reports."""
-Random = torch.Generator | Sequence[torch.Generator] | None
+Random: TypeAlias = torch.Generator | Sequence[torch.Generator] | None
 """Where noise comes from: one generator for a call, one per drawn item, or torch's own."""
 
 

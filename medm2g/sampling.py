@@ -39,9 +39,14 @@ class Conditions:
 
     def rows(self, part: slice) -> Conditions:
         """These items only."""
-        tensors = (self.tokens, self.mask, self.null_tokens, self.null_mask)
-        grids = {flow: grid[part] for flow, grid in self.grids.items()}
-        return Conditions(*(tensor[part] for tensor in tensors), grids, self.informative)
+        return Conditions(
+            self.tokens[part],
+            self.mask[part],
+            self.null_tokens[part],
+            self.null_mask[part],
+            {flow: grid[part] for flow, grid in self.grids.items()},
+            self.informative,
+        )
 
 
 class AnyToAnyPipeline:

@@ -1,0 +1,149 @@
+"""A folder written is the generator read; whatever does not fit is refused with the place."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from medm2g import Generator, folder_digest, preset
+from medm2g.errors import ConfigInvalid, EncoderMissing, FolderInvalid
+from medm2g.text_encoder import TextEncoder
+
+
+def _state(generator: Generator) -> dict[str, torch.Tensor]:
+    return {key: value for key, value in generator.state_dict().items() if not key.startswith("text_encoder.")}
+
+
+@pytest.fixture()
+def folder(generator: Generator, tmp_path: Path) -> Path:
+    generator.codecs["ct"].scaling.fit(torch.randn(10, 16, 8, 8) * 1e-5 + 70_000)
+    generator.save_pretrained(tmp_path / "generator")
+    return tmp_path / "generator"
+
+
+def test_a_generator_read_back_answers_identically(
+    generator: Generator, folder: Path, text_encoder: TextEncoder
+) -> None:
+    again = Generator.from_pretrained(folder, text_encoder)
+    assert again.config == generator.config
+    theirs = _state(again)
+    assert all(torch.equal(value, theirs[key]) for key, value in _state(generator).items())
+    noisy, timesteps, mask = torch.randn(1, 16, 8, 8), torch.tensor([300]), torch.ones(1, 5)
+    context, grids = torch.randn(1, 5, 384), torch.randn(1, 1, 16, 96)
+    one, other = (
+        g.denoise("ct", noisy, timesteps, context, mask, grids, torch.ones(1, 1), ("xray",)) for g in (generator, again)
+    )
+    assert torch.equal(one, other)
+
+
+def test_the_digest_is_of_names_and_bytes(generator: Generator, folder: Path, tmp_path: Path) -> None:
+    first = folder_digest(folder)
+    generator.save_pretrained(tmp_path / "second")
+    assert folder_digest(tmp_path / "second") == first
+    (folder / "card.md").write_text("Another card.")
+    assert folder_digest(folder) != first
+    (tmp_path / "second" / "card.md").rename(tmp_path / "second" / "kard.md")
+    assert folder_digest(tmp_path / "second") != first
+    with pytest.raises(FolderInvalid):
+        folder_digest(tmp_path)
+
+
+def test_float16_fits_25_megabytes_and_keeps_the_scaling_exact(
+    generator: Generator, tmp_path: Path, text_encoder: TextEncoder
+) -> None:
+    generator.codecs["ct"].scaling.fit(torch.randn(10, 16, 8, 8) * 1e-5 + 70_000)
+    generator.save_pretrained(tmp_path / "half", dtype="float16")
+    assert sum(path.stat().st_size for path in (tmp_path / "half").rglob("*.*")) < 25e6
+    again = Generator.from_pretrained(tmp_path / "half", text_encoder)
+    assert torch.equal(again.codecs["ct"].scaling.shift, generator.codecs["ct"].scaling.shift)
+    theirs = _state(again)
+    for key, value in _state(generator).items():
+        torch.testing.assert_close(theirs[key], value, atol=1e-5, rtol=1e-3)
+    assert next(again.unets.parameters()).dtype == torch.float32
+
+
+def test_the_subset_can_change_and_the_folder_follows(
+    generator: Generator, folder: Path, text_encoder: TextEncoder
+) -> None:
+    before = _state(generator)
+    generator.set_diffusion_subset("all")
+    generator.save_pretrained(folder)
+    again = Generator.from_pretrained(folder, text_encoder)
+    assert again.config.diffusion_subset == "all"
+    assert all(torch.equal(value, before[key]) for key, value in _state(again).items())
+
+
+def test_an_unknown_key_in_config_json_is_refused(folder: Path, text_encoder: TextEncoder) -> None:
+    values = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(values | {"num_train_timestep": 10}))
+    with pytest.raises(ConfigInvalid, match="num_train_timestep"):
+        Generator.from_pretrained(folder, text_encoder)
+
+
+@pytest.mark.parametrize("fault", ["missing", "damaged", "renamed", "shape"])
+def test_weights_that_do_not_fit_are_refused_with_their_place(
+    folder: Path, text_encoder: TextEncoder, fault: str
+) -> None:
+    path = folder / "groups" / "diffusion" / "ct.safetensors"
+    tensors = load_file(path)
+    name = sorted(tensors)[0]
+    if fault == "missing":
+        path.unlink()
+    elif fault == "damaged":
+        path.write_bytes(path.read_bytes()[:100])
+    elif fault == "renamed":
+        save_file({("other" if key == name else key): value for key, value in tensors.items()}, path)
+    else:
+        save_file(tensors | {name: tensors[name][None].clone()}, path)
+    with pytest.raises(FolderInvalid, match="diffusion/ct|diffusion.ct"):
+        Generator.from_pretrained(folder, text_encoder)
+
+
+def test_another_encoder_is_refused(folder: Path, text_encoder: TextEncoder) -> None:
+    facts = json.loads((folder / "encoder.json").read_text())
+    (folder / "encoder.json").write_text(json.dumps(facts | {"digest": "0" * 64}))
+    with pytest.raises(EncoderMissing, match="another text encoder"):
+        Generator.from_pretrained(folder, text_encoder)
+
+
+def test_a_folder_of_something_else_is_never_overwritten(generator: Generator, tmp_path: Path) -> None:
+    (tmp_path / "precious.txt").write_text("mine")
+    with pytest.raises(FolderInvalid, match="another folder"):
+        generator.save_pretrained(tmp_path)
+    assert (tmp_path / "precious.txt").read_text() == "mine"
+    with pytest.raises(FolderInvalid):
+        Generator.from_pretrained(tmp_path)
+    with pytest.raises(FolderInvalid, match="float32"):
+        generator.save_pretrained(tmp_path / "new", dtype="int8")
+
+
+def test_a_generator_that_is_not_finite_is_not_kept(generator: Generator, folder: Path) -> None:
+    before = folder_digest(folder)
+    with torch.no_grad():
+        generator.unets["ct"].conv_in.weight[0, 0, 0, 0] = 1e6
+        generator.save_pretrained(folder.with_name("wide"))
+        with pytest.raises(FolderInvalid, match="not finite"):
+            generator.save_pretrained(folder, dtype="float16")
+    assert folder_digest(folder) == before
+
+
+def test_importing_the_package_imports_no_torch() -> None:
+    import subprocess
+    import sys
+
+    code = "import sys, medm2g; assert 'torch' not in sys.modules, 'torch'; medm2g.preset; medm2g.FlowConfig; "
+    code += "assert 'torch' not in sys.modules, 'config'"
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[2])
+
+
+def test_every_export_exists() -> None:
+    import medm2g
+
+    assert all(getattr(medm2g, name) is not None for name in medm2g.__all__)
+    assert medm2g.preset is preset
+    with pytest.raises(AttributeError):
+        _ = medm2g.Pipeline

@@ -57,7 +57,7 @@ def bind(study: Study, folder: Path) -> Study:
 
 
 def _check_subset(study: Study, folder: Path) -> None:
-    """A folder that stores more than the study trains cannot be split here: only torch knows which part is attention."""
+    """A folder that stores more than the study trains cannot be split here: only torch knows what is attention."""
     if _stored_subset(folder) == "all" and study.training.diffusion_subset != "all":
         raise GeneratorInvalid(
             "The generator folder stores all of each denoiser as its group and the study trains "

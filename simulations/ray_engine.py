@@ -1,4 +1,4 @@
-"""Flower's own simulation engine (Ray), for many virtual sites and clusters: the same ServerApp code and the same relay.
+"""Flower's own simulation engine (Ray), for many virtual sites and clusters: the same server code and the same relay.
 
 Slower to start than the local grid by seconds, but sites run in other processes and several at once. A virtual site is
 known by its `partition-id`, which indexes the study's list of sites; what a relay must know beyond that (where the

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
-from flwr.app import ConfigRecord, Context, Message, MessageType, RecordDict
+from flwr.app import Array, ArrayRecord, ConfigRecord, Context, Message, MessageType, RecordDict
 
 from simulations.errors import InputInvalid
 from simulations.local_grid import LocalGrid
@@ -53,6 +54,20 @@ def test_neither_side_can_reach_into_the_other_s_message() -> None:
     kept[0].content["request"]["number"] = 3
     assert sent.content["request"]["number"] == 1
     assert reply.content["request"]["number"] == 2
+
+
+def test_arrays_are_isolated_too_though_their_bytes_are_shared() -> None:
+    def site(message: Message, context: Context) -> Message:
+        message.content["alignment/ct"]["w"].data = b"spoilt"
+        del message.content["alignment/ct"]["v"]
+        return echo(message, context)
+
+    arrays = ArrayRecord({name: Array(np.ones(3, dtype=np.float32)) for name in "wv"})
+    sent = Message(RecordDict({"alignment/ct": arrays}), 1, MessageType.TRAIN)
+    (reply,) = LocalGrid({"north": site}).send_and_receive([sent])
+    np.testing.assert_array_equal(sent.content["alignment/ct"]["w"].numpy(), 1.0)
+    assert set(sent.content["alignment/ct"]) == {"w", "v"}
+    assert reply.content["alignment/ct"]["w"].data == b"spoilt"
 
 
 def test_a_site_that_raises_answers_with_flower_s_error_and_the_others_go_on() -> None:

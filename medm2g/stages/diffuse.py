@@ -1,0 +1,124 @@
+"""Stage `diffuse`: one flow's denoiser on its latents and text context (our reading: notes/medm2g.md §2, eq. 1).
+
+    L = mean over records and K draws of w(t) |v - v_theta(z_t, t, c)|^2 ,  t stratified over the K draws
+
+c is the record's own report, or else its public template; with probability `conditioning_dropout` it is the null text,
+which is what classifier-free guidance subtracts. The text flow must not read the report that it is to write: its c is
+the public template of a report, or null. With `source_prompts` (public pre-training) the clean other image flows of
+the patient may join c by their aligned tokens, so that a denoiser learns to read them as it reads text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from medm2g.generator import Generator
+from medm2g.losses import DenoisingLoss
+from medm2g.stages.draws import (
+    Context,
+    TemplateFeatures,
+    aligned_rows,
+    choose_rows,
+    coin,
+    normal,
+    report_row,
+    sentence_of,
+    stratified_timesteps,
+)
+from medm2g.stages.source import PatientRecords, PatientSource, Term
+from medm2g.stages.stage import Stage
+
+TEMPLATE_SHARE = 0.15
+"""Of rows whose report is replaced by its template, so that both kinds of prompt keep their meaning."""
+
+
+class DiffuseLoss(Stage):
+    """One term per flow of the patient; kind = flow; trains `diffusion/<flow>`."""
+
+    def __init__(
+        self,
+        generator: Generator,
+        patients: PatientSource,
+        *,
+        flows: Sequence[str],
+        records_per_patient: int = 1,
+        timestep_draws: int = 1,
+        conditioning_dropout: float = 0.1,
+        source_prompts: float = 0.0,
+        min_snr_gamma: float | None = None,
+    ) -> None:
+        """Every term has R * K rows. source_prompts: probability that an image flow of the patient joins the context."""
+        super().__init__(generator, patients, flows=flows)
+        self.records_per_patient, self.timestep_draws = records_per_patient, timestep_draws
+        self.conditioning_dropout, self.source_prompts = conditioning_dropout, source_prompts
+        self.denoising = DenoisingLoss(min_snr_gamma=min_snr_gamma)
+        self._templates = TemplateFeatures(generator)
+
+    def touched(self, kind: str) -> tuple[str, ...]:
+        """The trainable subset of the flow's denoiser."""
+        return self.group_names(f"diffusion/{kind}")
+
+    def draw(self, pseudonym: str, *, generator: torch.Generator, only: Sequence[str] | None = None) -> list[Term]:
+        """Draws, per flow: which records, the timesteps, the noise, and what each row is told."""
+        records = self.patients.patient(pseudonym)
+        flows = [flow for flow in self.flows if only is None or flow in only]
+        return [self._term(flow, records, generator) for flow in flows if records.count(flow)]
+
+    def _term(self, flow: str, records: PatientRecords, generator: torch.Generator) -> Term:
+        draws = self.timestep_draws
+        rows, weights = choose_rows(records.count(flow), self.records_per_patient, generator=generator)
+        latents = records.latents[flow][rows].float().repeat_interleave(draws, 0)  # (r * k, c, h, w)
+        timesteps = stratified_timesteps(len(rows), draws, self.timesteps, generator=generator)
+        told = [self._context(flow, records, int(row), generator) for row in rows for _ in range(draws)]
+        return Term(
+            flow,
+            {
+                "latents": latents,
+                "noise": normal(tuple(latents.shape), generator=generator),
+                "timesteps": timesteps,
+                "context": torch.stack([tokens for tokens, _ in told]),  # (r * k, n, 384)
+                "context_mask": torch.stack([mask for _, mask in told]),
+                "weight": weights.repeat_interleave(draws, 0),
+            },
+        )
+
+    def _context(
+        self, flow: str, records: PatientRecords, row: int, generator: torch.Generator
+    ) -> tuple[Tensor, Tensor]:
+        """Tokens (n, 384) and mask (n,) of one row. n is the same for every patient."""
+        sources = [other for other in self.image_flows if other != flow] if self.source_prompts > 0 else []
+        heard = {
+            other: records.count(other) > 0 and coin(self.source_prompts, generator=generator) for other in sources
+        }
+        dropout = 0.5 if any(heard.values()) else self.conditioning_dropout
+        context = Context(self._prompt(flow, records, row, dropout, generator))
+        width = self.generator.config.context_width
+        for other in sources:
+            tokens = torch.zeros(self.generator.config.aligned_tokens, width)
+            if heard[other]:
+                chosen = torch.randint(records.count(other), (1,), generator=generator)
+                tokens = aligned_rows(self.generator, records, other, chosen)[1][0]
+            context.add(tokens, heard[other])
+        return context.stacked()
+
+    def _prompt(
+        self, flow: str, records: PatientRecords, row: int, dropout: float, generator: torch.Generator
+    ) -> tuple[Tensor, Tensor]:
+        """The row's prompt: tokens (64, 384) and mask (64,)."""
+        dropped, plain = coin(dropout, generator=generator), coin(TEMPLATE_SHARE, generator=generator)
+        report = -1 if flow == self.generator.text_flow else report_row(records, flow, row)
+        if report >= 0 and not dropped and not plain:
+            return records.text_tokens[report], records.text_mask[report]
+        return self._templates("" if dropped else sentence_of(records, flow, row))[:2]
+
+    def row_losses(self, kind: str, parameters: Mapping[str, Tensor], tensors: Mapping[str, Tensor]) -> Tensor:
+        """(r * k,)"""
+        latents, noise, timesteps = tensors["latents"], tensors["noise"], tensors["timesteps"]
+        noisy = self.generator.add_noise(latents, noise, timesteps)
+        told = tensors["context"], tensors["context_mask"]
+        predicted = self.call(parameters, "denoise", kind, noisy, timesteps, *told)
+        velocity = self.generator.velocity(latents, noise, timesteps)
+        return self.denoising(predicted, velocity, self.generator.alphas_cumprod[timesteps])

@@ -1,0 +1,171 @@
+"""One patient's joint draw: which records go together, in which state each flow is, and what a target is told."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from medm2g.generator import Generator
+from medm2g.stages.draws import (
+    Context,
+    TemplateFeatures,
+    aligned_rows,
+    coin,
+    normal,
+    report_row,
+    sentence_of,
+)
+from medm2g.stages.roles import Role
+from medm2g.stages.source import PatientRecords
+
+PROMPT_SHARE = 0.5
+"""Of rows whose text is neither source nor target: the share that is prompted by the report all the same, as a user
+prompts who has words but no report to give as a source. Of the text target's rows: the share with a template."""
+
+
+class JointDraw:
+    """b rows (records x draws) of every flow that the patient holds. Draws in a fixed order, so that one generator
+    gives one outcome."""
+
+    def __init__(
+        self,
+        networks: Generator,
+        records: PatientRecords,
+        templates: TemplateFeatures,
+        *,
+        first: str,
+        rows: Tensor,
+        weights: Tensor,
+        timesteps: Tensor,
+        held: tuple[str, ...],
+        generator: torch.Generator,
+    ) -> None:
+        """rows (b,): records of the flow `first`, around which the others are chosen."""
+        self.networks, self.records, self.templates = networks, records, templates
+        self.weights, self.timesteps, self.held = weights, timesteps, held
+        self.roles: dict[str, Role] = {flow: Role.TARGET for flow in held}
+        self.rows = {first: rows}
+        for flow in held:
+            if flow != first:
+                chosen = [_companion(records, first, int(row), flow, generator) for row in rows]
+                self.rows[flow] = torch.tensor(chosen)
+        self.noise = {flow: normal((len(rows), *networks.latent_shape(flow)), generator=generator) for flow in held}
+        self._aligned: dict[str, tuple[Tensor, Tensor]] = {}
+        self.with_words: list[bool] = []
+
+    def assign(self, roles: Mapping[str, Role], *, generator: torch.Generator) -> None:
+        """Give every held flow its role, and each row its coin for a prompt."""
+        self.roles = dict(roles)
+        self.with_words = [coin(PROMPT_SHARE, generator=generator) for _ in self.timesteps]
+
+    def state(self, flow: str) -> dict[str, Tensor]:
+        """Tensors of one flow, held or not, that is heard or alone: zeros where it is absent."""
+        rows = len(self.timesteps)
+        role = self.roles.get(flow, Role.ABSENT)
+        width = self.networks.config.context_width
+        zeros = torch.zeros(rows, *self.networks.latent_shape(flow))
+        absent = role is Role.ABSENT
+        return {
+            f"latents.{flow}": zeros if absent else self.latents(flow),
+            f"noise.{flow}": zeros if absent else self.noise[flow],
+            f"timesteps.{flow}": self.timesteps if role is Role.TARGET else torch.zeros_like(self.timesteps),
+            f"clean.{flow}": torch.full((rows,), float(role is Role.SOURCE)),
+            f"positive.{flow}": torch.zeros(rows, width) if absent else self.point(flow),
+            f"present.{flow}": torch.full((rows,), float(not absent)),
+        }
+
+    def latents(self, flow: str) -> Tensor:
+        """(b, c, h, w), clean."""
+        return self.records.latents[flow][self.rows[flow]].float()
+
+    def point(self, flow: str) -> Tensor:
+        """(b, 384): the rows' own points in the shared space."""
+        if flow == self.networks.text_flow:
+            return self.records.text_pooled[self.rows[flow]].float()
+        return self._aligned_of(flow)[0]
+
+    def context(self, target: str, others: Sequence[str], *, dropout: float, generator: torch.Generator) -> Tensor:
+        """Tokens (b, n, 384 + 1): the last column is the mask. n is the same for every patient."""
+        images = [other for other in others if other in self.networks.image_flows]
+        told: list[Tensor] = []
+        for index in range(len(self.timesteps)):
+            context = Context(self._prompt(target, index, coin(dropout, generator=generator)))
+            for other in images:
+                speaks = self.roles.get(other) is Role.SOURCE
+                tokens = self._aligned_of(other)[1][index] if speaks else self._no_tokens()
+                context.add(tokens, speaks)
+            tokens, mask = context.stacked()
+            told.append(torch.cat([tokens, mask[:, None].half()], 1))
+        return torch.stack(told)
+
+    def _prompt(self, target: str, index: int, dropped: bool) -> tuple[Tensor, Tensor]:
+        """The report where text is a clean source (the pipeline prompts by it too); words without a source by the
+        row's coin; else a template. Never a report for the text target, nor where the text is being written too."""
+        text = self.networks.text_flow or ""
+        role = self.roles.get(text, Role.ABSENT)
+        words = self.with_words[index]
+        row = int(self.rows[target][index])
+        if dropped:
+            return self.templates("")[:2]
+        if target == text:
+            return self.templates(sentence_of(self.records, target, row) if words else "")[:2]
+        report = int(self.rows[text][index]) if role is Role.SOURCE else -1
+        if role is Role.ABSENT and words:
+            report = report_row(self.records, target, row)
+        if report >= 0:
+            return self.records.text_tokens[report], self.records.text_mask[report]
+        return self.templates(sentence_of(self.records, target, row) if words else "")[:2]
+
+    def _aligned_of(self, flow: str) -> tuple[Tensor, Tensor]:
+        if flow not in self._aligned:
+            self._aligned[flow] = aligned_rows(self.networks, self.records, flow, self.rows[flow])
+        return self._aligned[flow]
+
+    def _no_tokens(self) -> Tensor:
+        config = self.networks.config
+        return torch.zeros(config.aligned_tokens, config.context_width)
+
+
+def target_term(
+    joint: JointDraw, target: str, others: Sequence[str], *, dropout: float, generator: torch.Generator
+) -> dict[str, Tensor]:
+    """Tensors of the term of one target that may hear `others`."""
+    tensors = {
+        f"latents.{target}": joint.latents(target),
+        f"noise.{target}": joint.noise[target],
+        f"timesteps.{target}": joint.timesteps,
+        "weight": joint.weights,
+    }
+    for other in others:
+        tensors |= joint.state(other)
+    told = joint.context(target, others, dropout=dropout, generator=generator)
+    return tensors | {"context": told[..., :-1].contiguous(), "context_mask": told[..., -1].float()}
+
+
+def alone_term(joint: JointDraw, flow: str, *, generator: torch.Generator) -> dict[str, Tensor]:
+    """Tensors of the term of a patient's only flow: half of the rows clean, as it is when it is a source."""
+    clean = (torch.rand(len(joint.timesteps), generator=generator) < 0.5).float()
+    state = joint.state(flow) | {f"clean.{flow}": clean, "weight": joint.weights}
+    state[f"timesteps.{flow}"] = (joint.timesteps * (1 - clean)).long()
+    return state
+
+
+def _companion(records: PatientRecords, first: str, row: int, flow: str, generator: torch.Generator) -> int:
+    """A record of `flow` that goes with record `row` of `first`: its report or image, else one of the same
+    examination, else any of the patient's."""
+    candidates = torch.arange(records.count(flow))
+    if first in records.report_of and flow not in records.images:
+        own = int(records.report_of[first][row])
+        if own >= 0:
+            return own
+    elif first not in records.images and flow in records.report_of:
+        candidates = _or_all(candidates, records.report_of[flow] == row)
+    elif first in records.imaging_study and flow in records.imaging_study:
+        candidates = _or_all(candidates, records.imaging_study[flow] == records.imaging_study[first][row])
+    return int(candidates[torch.randint(len(candidates), (1,), generator=generator)])
+
+
+def _or_all(candidates: Tensor, fits: Tensor) -> Tensor:
+    return candidates[fits] if bool(fits.any()) else candidates

@@ -1,0 +1,83 @@
+"""The skeleton that the three stages share: from values per row to one scalar per patient, and to a public mean."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.func import functional_call
+
+from medm2g.errors import InputInvalid
+from medm2g.generator import Generator
+from medm2g.stages.source import PatientSource, Term
+
+
+class Stage(ABC):
+    """A loss of one patient at a time. `flows` are the site's declared flows: never what its store happens to hold."""
+
+    def __init__(self, generator: Generator, patients: PatientSource, *, flows: Sequence[str]) -> None:
+        if unknown := [flow for flow in flows if flow not in generator.flows]:
+            raise InputInvalid(f"This generator has no flow called {unknown[0]!r}: leave it out of the site's flows.")
+        self.generator, self.patients = generator, patients
+        self.flows = tuple(flow for flow in generator.flows if flow in flows)
+        self.timesteps = generator.config.num_train_timesteps
+        self.image_flows = tuple(flow for flow in self.flows if flow in generator.image_flows)
+
+    @abstractmethod
+    def draw(self, pseudonym: str, *, generator: torch.Generator, only: Sequence[str] | None = None) -> list[Term]:
+        """The patient's terms. Everything random comes from `generator`, which no other patient shares.
+
+        only: draw no terms but for these flows (public pre-training).
+        """
+
+    @abstractmethod
+    def touched(self, kind: str) -> tuple[str, ...]:
+        """Qualified names of the parameters that terms of this kind train."""
+
+    @abstractmethod
+    def row_losses(self, kind: str, parameters: Mapping[str, Tensor], tensors: Mapping[str, Tensor]) -> Tensor:
+        """(rows,): one value per record and draw; no row sees another."""
+
+    def loss(self, kind: str, parameters: Mapping[str, Tensor], tensors: Mapping[str, Tensor]) -> Tensor:
+        """Scalar: the mean over one patient's real rows. Pure, and safe under vmap."""
+        losses, weights = self.row_losses(kind, parameters, tensors), tensors["weight"]
+        return (losses * weights).sum() / weights.sum()
+
+    def loss_batch(self, kind: str, parameters: Mapping[str, Tensor], stacked: Mapping[str, Tensor]) -> Tensor:
+        """Scalar: the mean of `loss` over patients stacked as (patients, rows, ...). For public training, in which the
+        batch may be one; the private engines never call it."""
+        weights = stacked["weight"]  # (patients, rows)
+        flat = {name: tensor.flatten(0, 1) for name, tensor in stacked.items()}
+        losses = self.row_losses(kind, parameters, flat).view_as(weights)
+        return ((losses * weights).sum(1) / weights.sum(1)).mean()
+
+    def public_batch_loss(self, parameters: Mapping[str, Tensor], terms: Iterable[Sequence[Term]]) -> Tensor:
+        """Scalar: the mean over patients of the sum of each one's terms; `terms` has one list per patient."""
+        patients = [list(own) for own in terms]
+        by_kind: dict[str, list[Term]] = defaultdict(list)
+        for own in patients:
+            for term in own:
+                by_kind[term.kind].append(term)
+        if not by_kind:
+            raise InputInvalid("None of these patients has a record of the flows that this stage trains.")
+        parts = [
+            self.loss_batch(kind, parameters, stack_terms(chosen)) * len(chosen) for kind, chosen in by_kind.items()
+        ]
+        return torch.stack(parts).sum() / len(patients)
+
+    def call(self, parameters: Mapping[str, Tensor], method: str, *args: Any, **kwargs: Any) -> Any:
+        """A pure call of the generator with these parameters in place of its own."""
+        return functional_call(self.generator, dict(parameters), (method, *args), kwargs)
+
+    def group_names(self, *groups: str, part: str = "") -> tuple[str, ...]:
+        """Qualified names of those groups; only those that start with `part`, if given."""
+        return tuple(name for group in groups for name in self.generator.group(group) if name.startswith(part))
+
+
+def stack_terms(terms: Sequence[Term]) -> dict[str, Tensor]:
+    """Terms of one kind as tensors (patients, ...)."""
+    return {name: torch.stack([term.tensors[name] for term in terms]) for name in terms[0].tensors}

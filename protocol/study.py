@@ -25,7 +25,7 @@ STAGE_FAMILY: Mapping[str, str] = {"align": "alignment", "diffuse": "diffusion",
 Knots = tuple[tuple[float, float], ...]
 NORMALISED_KNOTS: Knots = ((0.0, -1.0), (4095.0, 1.0))
 #: CT spends its range where findings live (lung, soft tissue, blood) and compresses bone and air.
-CT_KNOTS: Knots = ((-1024.0, -1.0), (-200.0, -0.6), (0.0, -0.2), (100.0, 0.3), (400.0, 0.7), (1500.0, 1.0))
+CT_KNOTS: Knots = ((-1024.0, -1.0), (-200.0, -0.55), (0.0, -0.3), (90.0, 0.45), (400.0, 0.75), (1500.0, 1.0))
 
 
 class Terms(BaseModel):

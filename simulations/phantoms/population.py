@@ -1,0 +1,108 @@
+"""Populations: whose anatomy, findings, scanner and wording. Each hospital is one; so is the public set."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+CHEST_FINDINGS: tuple[str, ...] = ("nodule", "consolidation", "effusion", "cardiomegaly", "pneumothorax")
+HEAD_FINDINGS: tuple[str, ...] = ("tumour", "bleed", "lesions", "ventriculomegaly")
+HEALTHY = "none"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scanner:
+    """How this hospital's machines differ from the reference physics; all factors are relative to PhysicsConfig."""
+
+    ct_noise_hu: tuple[float, float] = (10.0, 20.0)
+    """Range of the noise standard deviation at the rendered pixel, in HU."""
+    ct_blur: float = 0.5
+    """Standard deviation of the point spread, in pixels of 64."""
+    xray_energy: float = 1.0
+    """Factor on all attenuation coefficients: softer tubes are above 1."""
+    xray_scatter: float = 0.15
+    """Scattered over primary intensity."""
+    xray_photons: float = 2e4
+    """Photons per pixel through air."""
+    mri_noise: float = 0.02
+    """Rician standard deviation over the maximum signal."""
+    mri_bias: float = 0.15
+    """Amplitude of the multiplicative bias field."""
+    mri_field: float = 1.0
+    """Factor on tissue T1 (longer at higher field strength)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Population:
+    """A frozen description from which patients are drawn."""
+
+    name: str
+    healthy: float = 0.3
+    """Share of regions without a finding."""
+    chest_weights: tuple[float, ...] = (1.0, 1.0, 1.0, 1.0, 1.0)
+    """Relative prevalence of CHEST_FINDINGS among the others."""
+    head_weights: tuple[float, ...] = (1.0, 1.0, 1.0, 1.0)
+    size_shift: float = 0.0
+    """Shift of body habitus, in standard deviations."""
+    spread: float = 1.0
+    """Factor on anatomical variation."""
+    lung_shift: float = 0.0
+    """Shift of inspiration depth, in standard deviations."""
+    head_shift: float = 0.0
+    """Shift of head shape and ventricle size, in standard deviations (age)."""
+    scanner: Scanner = field(default_factory=Scanner)
+    wording: int = 0
+    """Which house style the reports are written in (0 mixes all)."""
+
+
+POPULATIONS: dict[str, Population] = {
+    population.name: population
+    for population in (
+        Population(name="public", healthy=0.4, spread=1.0, scanner=Scanner(mri_noise=0.025)),
+        Population(
+            name="referee",
+            healthy=0.25,
+            spread=1.4,
+            scanner=Scanner(ct_noise_hu=(10.0, 28.0), xray_scatter=0.22, mri_noise=0.03, mri_bias=0.22),
+        ),
+        Population(
+            name="hospital-xray",
+            healthy=0.2,
+            size_shift=1.2,
+            lung_shift=-0.8,
+            scanner=Scanner(xray_energy=1.25, xray_scatter=0.30, xray_photons=8e3),
+            wording=1,
+        ),
+        Population(
+            name="hospital-ct",
+            healthy=0.2,
+            size_shift=0.9,
+            head_shift=0.8,
+            scanner=Scanner(ct_noise_hu=(20.0, 30.0), ct_blur=0.8),
+            wording=2,
+        ),
+        Population(
+            name="hospital-mri",
+            healthy=0.2,
+            head_shift=1.2,
+            scanner=Scanner(mri_noise=0.04, mri_bias=0.32, mri_field=1.35),
+            wording=3,
+        ),
+        Population(
+            name="hospital-university",
+            healthy=0.15,
+            size_shift=0.8,
+            head_shift=1.0,
+            lung_shift=-0.5,
+            scanner=Scanner(
+                ct_noise_hu=(18.0, 28.0),
+                ct_blur=0.7,
+                xray_energy=1.2,
+                xray_scatter=0.27,
+                mri_noise=0.035,
+                mri_bias=0.28,
+                mri_field=1.3,
+            ),
+            wording=4,
+        ),
+    )
+}

@@ -55,7 +55,7 @@ class StudyResult:
     wall_seconds: float
     """Of this run alone."""
     training_seconds: float | None
-    """Of this run, inside sites; None where the engine cannot tell."""
+    """Of this run, by the training clock; None where there is none."""
 
 
 def run_study(
@@ -68,16 +68,16 @@ def run_study(
     stop_after: int | None = None,
     on_round: OnRound | None = None,
     join_seconds: float = 0.0,
-    site_seconds: Callable[[], float] | None = None,
+    training_clock: Callable[[], float] | None = None,
 ) -> StudyResult:
     """Run a study on `grid` from the start, or from its checkpoint in `out`, to its generator.
 
     stop_after: rounds of the whole study after which to stop; resume to go on.
     join_seconds: how long to wait for the study's sites to connect.
-    site_seconds: clock of wall seconds spent inside sites so far (`LocalGrid.site_seconds`).
+    training_clock: seconds of training so far, as the vaults or the engine count them (`LocalGrid.site_seconds`).
     Raises ServerError: GeneratorInvalid, CheckpointInvalid, NotEnoughSites, QuorumMissed.
     """
-    started, trained_before = time.monotonic(), site_seconds() if site_seconds else 0.0
+    started, trained_before = time.monotonic(), training_clock() if training_clock else 0.0
     check_reachable(study)
     study = bind(study, generator_folder)
     study_digest = study.digest(version=VERSION)
@@ -92,7 +92,7 @@ def run_study(
         participants,
         store=store,
         round_log=round_log,
-        site_seconds=site_seconds,
+        training_clock=training_clock,
         on_round=on_round,
         stop_after=stop_after,
     ).start(grid)
@@ -106,7 +106,7 @@ def run_study(
         generator=_write(generator_folder, out, study, state, records) if completed else None,
         sites=_totals(study, records),
         wall_seconds=time.monotonic() - started,
-        training_seconds=site_seconds() - trained_before if site_seconds else None,
+        training_seconds=training_clock() - trained_before if training_clock else None,
     )
 
 

@@ -44,7 +44,7 @@ class RoundRecord:
     seconds: float
     """Wall seconds of the round at the server, checkpoint excluded."""
     training_seconds: float | None
-    """Of these, spent inside sites; null where the engine cannot tell."""
+    """Of these, by the training clock; null where there is none (a site never sends how long a step took)."""
     trained: dict[str, int]
     """Group name to number of sites whose update was folded."""
     sites: dict[str, SiteOutcome]

@@ -31,7 +31,7 @@ OnRound = Callable[[RoundRecord, RunState], None]
 class StudyStrategy(Strategy):
     """Carries a study from where its state stands to its end.
 
-    site_seconds: the engine's clock of wall seconds spent inside sites so far, where it has one.
+    training_clock: seconds of training so far, where the vaults or the engine can tell.
     stop_after: stop when this many rounds of the whole study are done; the next run resumes.
     """
 
@@ -43,13 +43,13 @@ class StudyStrategy(Strategy):
         *,
         store: RunStore,
         round_log: RoundLog,
-        site_seconds: Callable[[], float] | None = None,
+        training_clock: Callable[[], float] | None = None,
         on_round: OnRound | None = None,
         stop_after: int | None = None,
     ) -> None:
         self.study, self.state, self.participants = study, state, participants
         self._store, self._round_log = store, round_log
-        self._site_seconds, self._on_round, self._stop_after = site_seconds, on_round, stop_after
+        self._training_clock, self._on_round, self._stop_after = training_clock, on_round, stop_after
         self._digests = {name: digest_group(arrays) for name, arrays in state.groups.items()}
         self._open: OpenRound | None = None
 
@@ -83,7 +83,7 @@ class StudyStrategy(Strategy):
                 yield stage, round_number
 
     def _round(self, grid: Grid, stage: StageSpec, round_number: int) -> RoundRecord:
-        before = self._site_seconds() if self._site_seconds else 0.0
+        before = self._training_clock() if self._training_clock else 0.0
         self._open = OpenRound(
             self.study,
             stage,
@@ -97,7 +97,7 @@ class StudyStrategy(Strategy):
             self._open.send(self._site_at(message.metadata.dst_node_id), message)
         self.aggregate_train(round_number, self._open.exchange.replies())
         rate = learning_rate(stage, self.study.optimizer, round_number=round_number)
-        spent = self._site_seconds() - before if self._site_seconds else None
+        spent = self._training_clock() - before if self._training_clock else None
         record = self._open.close(learning_rate=rate, training_seconds=spent)
         if record.completed:
             self._apply(stage, round_number, rate)

@@ -8,8 +8,9 @@ sites' folders lie) reaches Ray's workers as environment variables.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from flwr.app import Context
@@ -46,7 +47,7 @@ def run_study_on_ray(
 ) -> StudyResult:
     """Run a study with one virtual node per site of its list.
 
-    environment: variables that the relay reads in Ray's workers.
+    environment: variables that the relay reads in Ray's workers (`environment_of`).
     cpus: of the machine, for Ray; cpus / cpus_per_site sites run at once.
     options: those of `server.app.run_study` (generator_folder, out, resume, ...); `on_round` runs in this process.
     Raises what `run_study` raises.
@@ -70,6 +71,14 @@ def run_study_on_ray(
     if not results:
         raise RunFailed("Ray ended without a result: run the study on the local grid to see why.")
     return results[0]
+
+
+def environment_of(site_dirs: Sequence[Path], *, generator: Path) -> dict[str, str]:
+    """What `client.relay` must know in Ray's workers: the sites' folders, in the order of the study's sites."""
+    from client.vault.in_process import GENERATOR, SITE_DIRS
+
+    folders = os.pathsep.join(str(folder.resolve()) for folder in site_dirs)
+    return {SITE_DIRS: folders, GENERATOR: str(generator.resolve())}
 
 
 def _backend(*, cpus: int, cpus_per_site: float) -> dict[str, Any]:

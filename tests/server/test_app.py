@@ -12,7 +12,7 @@ import pytest
 from flwr.app import Context, RecordDict
 
 from protocol.study import Study
-from server.app import app
+from server.app import app, run_study
 from server.errors import RunConfigInvalid
 from simulations.local_grid import LocalGrid
 
@@ -45,3 +45,24 @@ def test_the_app_runs_the_study_that_its_configuration_names(
 def test_a_configuration_without_a_study_says_what_to_pass() -> None:
     with pytest.raises(RunConfigInvalid, match="lacks `study`"):
         app(None, context_of())  # type: ignore[arg-type]
+
+
+def test_the_training_clock_is_split_over_the_rounds(
+    tmp_path: Path, generator_folder: Path, make_study: Callable[..., Study], fake_sites: Any, task_identity: None
+) -> None:
+    study = make_study()
+    grid = LocalGrid(fake_sites(study))
+    result = run_study(
+        grid,
+        study,
+        generator_folder=generator_folder,
+        out=tmp_path / "run",
+        training_clock=lambda: grid.site_seconds,
+    )
+    spent = [record.training_seconds for record in result.records]
+    assert all(
+        seconds is not None and 0 < seconds < record.seconds
+        for seconds, record in zip(spent, result.records, strict=True)
+    )
+    assert result.training_seconds is not None
+    assert sum(seconds or 0.0 for seconds in spent) <= result.training_seconds < result.wall_seconds

@@ -168,11 +168,15 @@ class Mechanism:
         if self._taken >= self._reserved:
             raise MechanismMisused("No step is reserved: take steps inside `open`, and no more than it reserved.")
         step, self._taken = self._taken, self._taken + 1
-        clipped = ClippedSum(parameters, clipping_norm=self.config.clipping_norm)
-        with no_shared_stream():
-            for chunk in chunks(self._sampled(), self.settings.chunk_size):
-                terms = drawn_terms(loss, chunk, self._patient_stream, step)
-                clipped.fold(patient_gradients(loss, parameters, terms, self.settings))
+        clipped = clipped_sum(
+            loss,
+            parameters,
+            self._sampled(),
+            patient_stream=self._patient_stream,
+            step=step,
+            clipping_norm=self.config.clipping_norm,
+            settings=self.settings,
+        )
         return Release(self._noised_mean(clipped), self.config.event(1), step)
 
     def _sampled(self) -> list[str]:
@@ -189,6 +193,25 @@ class Mechanism:
             dp_noise = torch.from_numpy(self._dp_noise.gaussian(tuple(value.shape), dtype))
             released[name] = dp_noise.mul_(noise_stddev).add_(value.cpu()).div_(self.config.expected_batch_size)
         return released
+
+
+def clipped_sum(
+    loss: PatientLoss,
+    parameters: Mapping[str, Tensor],
+    patients: Sequence[str],
+    *,
+    patient_stream: PatientStream,
+    step: int,
+    clipping_norm: float,
+    settings: ExecutionSettings,
+) -> ClippedSum:
+    """Sum of the patients' clipped gradients: not yet noised, so for the mechanism and its audit only."""
+    clipped = ClippedSum(parameters, clipping_norm=clipping_norm)
+    with no_shared_stream():
+        for chunk in chunks(patients, settings.chunk_size):
+            terms = drawn_terms(loss, chunk, patient_stream, step)
+            clipped.fold(patient_gradients(loss, parameters, terms, settings))
+    return clipped
 
 
 def checked_patients(patients: Sequence[str]) -> list[str]:

@@ -60,7 +60,7 @@ class NoiseStream:
         self._require_own_process()
         size = count * np.dtype(dtype).itemsize
         buffer = np.empty(size + 16, np.uint8)  # the cipher asks for a block to spare
-        self._cipher.update_into(bytes(size), memoryview(buffer))
+        self._cipher.update_into(bytes(size), buffer.data)
         return buffer[:size].view(dtype)
 
     def gaussian(self, shape: int | Sequence[int], dtype: type[np.floating[Any]] = np.float32) -> np.ndarray:

@@ -1,0 +1,1 @@
+"""Audits: what can be measured of the guarantee on patients that may be looked at, such as phantoms."""

@@ -1,0 +1,100 @@
+"""Clipping and the sum: the edge-case table of privacy/clipping.py, row by row."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from privacy.clipping import ClippedSum, clip_weights
+from privacy.errors import ConfigInvalid, MechanismMisused
+from privacy.gradients import PatientGradients
+
+
+def rows_of(**rows: torch.Tensor) -> PatientGradients:
+    count = len(next(iter(rows.values())))
+    gradients = PatientGradients(count)
+    gradients.add(torch.arange(count), rows)
+    return gradients
+
+
+def summed(
+    gradients: PatientGradients, parameters: dict[str, torch.Tensor], clipping_norm: float
+) -> dict[str, torch.Tensor]:
+    clipped = ClippedSum(parameters, clipping_norm=clipping_norm)
+    clipped.fold(gradients)
+    return clipped.values()
+
+
+def norm(values: dict[str, torch.Tensor]) -> float:
+    return math.sqrt(sum(float(value.double().square().sum()) for value in values.values()))
+
+
+def test_a_short_gradient_enters_as_it_is() -> None:
+    gradient = torch.tensor([[0.3, 0.4]])
+    assert torch.equal(summed(rows_of(w=gradient), {"w": torch.zeros(2)}, 1.0)["w"], gradient[0])
+
+
+@given(st.floats(1e-3, 1e15), st.floats(1e-6, 1e6), st.sampled_from([torch.float32, torch.float64]))
+@settings(max_examples=60, deadline=None)
+def test_whatever_the_gradient_the_norm_over_all_parameters_is_at_most_the_clipping_norm(
+    scale: float, clipping_norm: float, dtype: torch.dtype
+) -> None:
+    generator = torch.Generator().manual_seed(1)
+    rows = {name: torch.randn(1, size, generator=generator).to(dtype) * scale for name, size in (("a", 700), ("b", 31))}
+    parameters = {name: torch.zeros(row.shape[1:], dtype=dtype) for name, row in rows.items()}
+    moved = norm(summed(rows_of(**rows), parameters, clipping_norm))
+    assert moved <= clipping_norm
+    long = norm(rows) > clipping_norm
+    assert not long or moved > clipping_norm * 0.9999
+
+
+@pytest.mark.parametrize("poison", [float("nan"), float("inf"), float("-inf"), 3e38])
+def test_a_patient_that_is_not_finite_or_overflows_counts_as_zero_and_spoils_nobody(poison: float) -> None:
+    good = torch.tensor([0.3, 0.4])
+    rows = torch.stack([good, torch.tensor([poison, poison]), good])
+    values = summed(rows_of(w=rows), {"w": torch.zeros(2)}, 1.0)["w"]
+    assert torch.allclose(values, 2 * good)
+
+
+def test_zero_and_missing_gradients_enter_as_zero() -> None:
+    assert not summed(rows_of(w=torch.zeros(3, 2)), {"w": torch.zeros(2)}, 1.0)["w"].any()
+    assert not summed(PatientGradients(2), {"w": torch.zeros(2)}, 1.0)["w"].any()
+    assert not summed(PatientGradients(0), {"w": torch.zeros(2)}, 1.0)["w"].any()
+
+
+def test_weights_lie_between_zero_and_one() -> None:
+    weights = clip_weights(
+        torch.tensor([0.0, 1e-300, 1.0, 4.0, 1e300, math.inf, math.nan], dtype=torch.float64), clipping_norm=1.0
+    )
+    assert ((weights >= 0) & (weights <= 1)).all()
+    assert weights[3].item() == pytest.approx(0.5, rel=1e-4)
+    assert weights[5:].tolist() == [0.0, 0.0]
+
+
+def test_two_terms_of_one_patient_are_added_before_the_norm_is_taken() -> None:
+    gradients = PatientGradients(2)
+    gradients.add(torch.tensor([0]), {"w": torch.tensor([[3.0, 0.0]])})
+    gradients.add(torch.tensor([0, 1]), {"w": torch.tensor([[-3.0, 0.5], [0.0, 0.5]])})
+    gradients.add(torch.tensor([1, 1]), {"v": torch.tensor([[1.0], [-1.0]])})
+    assert gradients.squared_norms().tolist() == [0.25, 0.25]
+    values = summed(gradients, {"w": torch.zeros(2), "v": torch.zeros(1)}, 1.0)
+    assert values["w"].tolist() == [0.0, 1.0] and values["v"].tolist() == [0.0]
+
+
+def test_the_sum_knows_its_sensitivity() -> None:
+    assert ClippedSum({"w": torch.zeros(1)}, clipping_norm=0.7).sensitivity == 0.7
+
+
+def test_half_precision_or_no_parameters_are_refused() -> None:
+    for parameters in ({"w": torch.zeros(1, dtype=torch.float16)}, {"w": torch.zeros(1, dtype=torch.bfloat16)}, {}):
+        with pytest.raises(ConfigInvalid):
+            ClippedSum(parameters, clipping_norm=1.0)
+
+
+def test_a_gradient_of_something_else_is_refused() -> None:
+    with pytest.raises(MechanismMisused):
+        summed(rows_of(other=torch.zeros(1, 2)), {"w": torch.zeros(2)}, 1.0)

@@ -1,14 +1,15 @@
 """Fixed public sentences about what kind of record something is: modality, body part, sequence, view.
 
 They stand in for a report where a record has none, and prompt the text flow. Only words of the closed tables below
-ever appear in them: a body part or view that is not listed is left out, so nothing a header says can leak into a prompt.
+ever appear in them: a body part or view that is not listed is left out, so nothing that a header says can leak into a
+prompt.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-#: (as a sentence's start, as an object, takes "of the" before its body part)
+#: As a sentence's start, and as its object.
 _FLOW_WORDS: Mapping[str, tuple[str, str]] = {
     "xray": ("X-ray", "an X-ray"),
     "ct": ("CT", "a CT"),

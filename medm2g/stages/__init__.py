@@ -1,8 +1,8 @@
 """The stages of a study: `align`, `diffuse`, `guide`. Each is a loss of one patient at a time.
 
-    loss = build_stage("diffuse", generator, patients, flows=("xray", "text"), records_per_patient=1,
-                       timestep_draws=1, conditioning_dropout=0.1)
-    terms = loss.draw(pseudonym, generator=torch.Generator().manual_seed(seed))
+loss = build_stage("diffuse", generator, patients, flows=("xray", "text"), records_per_patient=1,
+                   timestep_draws=1, conditioning_dropout=0.1)
+terms = loss.draw(pseudonym, generator=torch.Generator().manual_seed(seed))
 """
 
 from __future__ import annotations

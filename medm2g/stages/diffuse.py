@@ -50,7 +50,7 @@ class DiffuseLoss(Stage):
         source_prompts: float = 0.0,
         min_snr_gamma: float | None = None,
     ) -> None:
-        """Every term has R * K rows. source_prompts: probability that an image flow of the patient joins the context."""
+        """Every term has R * K rows. source_prompts: probability that an image flow of the patient joins c."""
         super().__init__(generator, patients, flows=flows)
         self.records_per_patient, self.timestep_draws = records_per_patient, timestep_draws
         self.conditioning_dropout, self.source_prompts = conditioning_dropout, source_prompts

@@ -21,7 +21,7 @@ from medm2g.anchors import AnchorBank
 from medm2g.generator import Generator
 from medm2g.losses import AnchoredInfoNCE, DenoisingLoss
 from medm2g.stages.draws import TemplateFeatures, choose_rows, stratified_timesteps
-from medm2g.stages.joint import JointDraw, alone_term, target_term
+from medm2g.stages.joint import JointDraw, alone_term, one_examination, target_term
 from medm2g.stages.roles import choose_targets, draw_roles
 from medm2g.stages.source import PatientRecords, PatientSource, Term
 from medm2g.stages.stage import Stage
@@ -69,7 +69,8 @@ class GuideLoss(Stage):
         adapters = tuple(
             name
             for name in own
-            if (".embeddings." not in name or name in heard) and (".gates." not in name or any(g in name for g in gates))
+            if (".embeddings." not in name or name in heard)
+            and (".gates." not in name or any(g in name for g in gates))
         )
         environments = (
             self.group_names(f"cross_guidance/{other}", part=f"environments.{other}.") for other in self.others(kind)
@@ -77,15 +78,16 @@ class GuideLoss(Stage):
         return adapters + tuple(name for names in environments for name in names)
 
     def draw(self, pseudonym: str, *, generator: torch.Generator, only: Sequence[str] | None = None) -> list[Term]:
-        """Draws the roles, then for each row: which records, one timestep, the noise, the prompt."""
+        """Draws one examination, the roles (those of `only` are targets, if held), then for each row: which records,
+        one timestep, the noise, the prompt."""
         records = self.patients.patient(pseudonym)
-        held = [flow for flow in self.flows if records.count(flow)]
+        held = one_examination(records, self.flows, generator=generator)
         if not held:
             return []
         if len(held) == 1:
-            joint = self._joint(records, held, generator)
-            return [Term(held[0] + ALONE, alone_term(joint, held[0], generator=generator))]
-        roles = draw_roles(held, generator=generator)
+            flow = next(iter(held))
+            return [Term(flow + ALONE, alone_term(self._joint(records, held, generator), flow, generator=generator))]
+        roles = draw_roles(tuple(held), targets=only or (), generator=generator)
         targets = choose_targets(roles, self.targets_per_patient, generator=generator)
         joint = self._joint(records, held, generator)
         joint.assign(roles, generator=generator)
@@ -98,20 +100,21 @@ class GuideLoss(Stage):
             if only is None or flow in only
         ]
 
-    def _joint(self, records: PatientRecords, held: Sequence[str], generator: torch.Generator) -> JointDraw:
+    def _joint(self, records: PatientRecords, held: Mapping[str, Tensor], generator: torch.Generator) -> JointDraw:
         """R tuples of records that belong together, K timesteps for each."""
-        first = held[int(torch.randint(len(held), (1,), generator=generator))]
-        rows, weights = choose_rows(records.count(first), self.records_per_patient, generator=generator)
+        first = tuple(held)[int(torch.randint(len(held), (1,), generator=generator))]
+        places, weights = choose_rows(len(held[first]), self.records_per_patient, generator=generator)
+        rows = held[first][places]
         timesteps = stratified_timesteps(len(rows), self.timestep_draws, self.timesteps, generator=generator)
         return JointDraw(
             self.generator,
             records,
             self._templates,
+            held=held,
             first=first,
             rows=rows.repeat_interleave(self.timestep_draws),
             weights=weights.repeat_interleave(self.timestep_draws),
             timesteps=timesteps,
-            held=tuple(held),
             generator=generator,
         )
 

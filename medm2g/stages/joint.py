@@ -35,21 +35,22 @@ class JointDraw:
         records: PatientRecords,
         templates: TemplateFeatures,
         *,
+        held: Mapping[str, Tensor],
         first: str,
         rows: Tensor,
         weights: Tensor,
         timesteps: Tensor,
-        held: tuple[str, ...],
         generator: torch.Generator,
     ) -> None:
-        """rows (b,): records of the flow `first`, around which the others are chosen."""
+        """held: by flow, the rows that may go together. rows (b,): records of the flow `first`, around which the
+        others are chosen."""
         self.networks, self.records, self.templates = networks, records, templates
-        self.weights, self.timesteps, self.held = weights, timesteps, held
-        self.roles: dict[str, Role] = {flow: Role.TARGET for flow in held}
+        self.weights, self.timesteps = weights, timesteps
+        self.roles: dict[str, Role] = dict.fromkeys(held, Role.TARGET)
         self.rows = {first: rows}
-        for flow in held:
+        for flow, candidates in held.items():
             if flow != first:
-                chosen = [_companion(records, first, int(row), flow, generator) for row in rows]
+                chosen = [self._companion(first, int(row), flow, candidates, generator) for row in rows]
                 self.rows[flow] = torch.tensor(chosen)
         self.noise = {flow: normal((len(rows), *networks.latent_shape(flow)), generator=generator) for flow in held}
         self._aligned: dict[str, tuple[Tensor, Tensor]] = {}
@@ -118,6 +119,16 @@ class JointDraw:
             return self.records.text_tokens[report], self.records.text_mask[report]
         return self.templates(sentence_of(self.records, target, row) if words else "")[:2]
 
+    def _companion(self, first: str, row: int, flow: str, candidates: Tensor, generator: torch.Generator) -> int:
+        """A record of `flow` that goes with record `row` of `first`: the very report or image, else a candidate."""
+        text, report_of = self.networks.text_flow, self.records.report_of
+        if flow == text and (own := report_row(self.records, first, row)) >= 0:
+            return own
+        if first == text and flow in report_of:
+            described = candidates[report_of[flow][candidates] == row]
+            candidates = described if len(described) else candidates
+        return int(candidates[torch.randint(len(candidates), (1,), generator=generator)])
+
     def _aligned_of(self, flow: str) -> tuple[Tensor, Tensor]:
         if flow not in self._aligned:
             self._aligned[flow] = aligned_rows(self.networks, self.records, flow, self.rows[flow])
@@ -152,20 +163,17 @@ def alone_term(joint: JointDraw, flow: str, *, generator: torch.Generator) -> di
     return state
 
 
-def _companion(records: PatientRecords, first: str, row: int, flow: str, generator: torch.Generator) -> int:
-    """A record of `flow` that goes with record `row` of `first`: its report or image, else one of the same
-    examination, else any of the patient's."""
-    candidates = torch.arange(records.count(flow))
-    if first in records.report_of and flow not in records.images:
-        own = int(records.report_of[first][row])
-        if own >= 0:
-            return own
-    elif first not in records.images and flow in records.report_of:
-        candidates = _or_all(candidates, records.report_of[flow] == row)
-    elif first in records.imaging_study and flow in records.imaging_study:
-        candidates = _or_all(candidates, records.imaging_study[flow] == records.imaging_study[first][row])
-    return int(candidates[torch.randint(len(candidates), (1,), generator=generator)])
+def one_examination(records: PatientRecords, flows: Sequence[str], *, generator: torch.Generator) -> dict[str, Tensor]:
+    """By held flow, the rows of one examination of the patient: what was imaged and written together.
 
-
-def _or_all(candidates: Tensor, fits: Tensor) -> Tensor:
-    return candidates[fits] if bool(fits.any()) else candidates
+    Where examinations are unknown, or the one drawn has a single flow, all of the patient's records go together.
+    """
+    everything = {flow: torch.arange(records.count(flow)) for flow in flows if records.count(flow)}
+    labelled = {flow: records.imaging_study[flow] for flow in everything if flow in records.imaging_study}
+    if not labelled:
+        return everything
+    labels = torch.cat(list(labelled.values()))
+    label = labels[torch.randint(len(labels), (1,), generator=generator)]
+    together = {flow: (own == label).nonzero()[:, 0] for flow, own in labelled.items()}
+    together = {flow: rows for flow, rows in together.items() if len(rows)}
+    return together if len(together) > 1 else everything

@@ -24,11 +24,12 @@ class Role(Enum):
     ABSENT = "absent"
 
 
-def draw_roles(flows: Sequence[str], *, generator: torch.Generator) -> dict[str, Role]:
-    """A role for each of two or more flows."""
+def draw_roles(flows: Sequence[str], *, targets: Sequence[str] = (), generator: torch.Generator) -> dict[str, Role]:
+    """A role for each of two or more flows. targets: these are targets whatever is drawn (public pre-training)."""
     places = torch.rand(len(flows), generator=generator).tolist()
     order = torch.randperm(len(flows), generator=generator).tolist()  # who is picked where a rule asks for one more
     roles = {flow: _role(place) for flow, place in zip(flows, places, strict=True)}
+    roles |= {flow: Role.TARGET for flow in targets if flow in roles}
     if Role.TARGET not in roles.values():
         roles[flows[order[0]]] = Role.TARGET
     if sum(role is not Role.ABSENT for role in roles.values()) < 2:

@@ -41,7 +41,8 @@ class PatientRecords:
     templates: Mapping[str, tuple[str, ...]]
     """By flow: each record's public sentence (medm2g.templates); empty where nothing is known."""
     imaging_study: Mapping[str, Tensor] = field(default_factory=dict)
-    """By flow: (n,) int64, equal for records of one examination. Optional: without it any two records go together."""
+    """By flow: (n,) int64, equal for records of one examination, the text flow's too. Optional: without it all of the
+    patient's records go together."""
     aligned: Mapping[str, tuple[Tensor, Tensor]] = field(default_factory=dict)
     """By image flow: cached embeddings (n, 384) and aligned tokens (n, 4, 384). Optional; only while alignment is
     frozen and unchanged since."""

@@ -17,33 +17,71 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-PIXEL_KEYWORDS = (
-    "SamplesPerPixel PhotometricInterpretation PlanarConfiguration NumberOfFrames Rows Columns BitsAllocated BitsStored "
-    "HighBit PixelRepresentation PixelPaddingValue PixelPaddingRangeLimit PixelData FloatPixelData DoubleFloatPixelData "
-    "ExtendedOffsetTable ExtendedOffsetTableLengths RescaleIntercept RescaleSlope RescaleType ModalityLUTSequence "
-    "VOILUTSequence WindowCenter WindowWidth VOILUTFunction PixelSpacing ImagerPixelSpacing PixelAspectRatio "
-    "RedPaletteColorLookupTableDescriptor"
-).split()
-MEANING_KEYWORDS = (
-    "SpecificCharacterSet SOPClassUID Modality ImageType ConversionType BurnedInAnnotation SyntheticData "
-    "BodyPartExamined ViewPosition PatientOrientation ImageOrientationPatient StudyDescription SeriesDescription "
-    "ProtocolName SequenceName ScanningSequence SequenceVariant RepetitionTime EchoTime InversionTime "
-    "DiffusionBValue AcquisitionContrast SharedFunctionalGroupsSequence PerFrameFunctionalGroupsSequence"
-).split()
-KEPT = (*PIXEL_KEYWORDS, *MEANING_KEYWORDS)
-"""Elements that are read to make an image and to choose its flow."""
+#: Elements that are read to make an image and to choose its flow: the reason first, then what it needs.
+READ_FOR: Mapping[str, tuple[str, ...]] = {
+    "how the pixels are laid out": (
+        "SamplesPerPixel", "PhotometricInterpretation", "PlanarConfiguration", "NumberOfFrames", "Rows", "Columns",
+        "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation", "RedPaletteColorLookupTableDescriptor",
+    ),
+    "the pixels themselves": (
+        "PixelData", "FloatPixelData", "DoubleFloatPixelData", "ExtendedOffsetTable", "ExtendedOffsetTableLengths",
+    ),
+    "what a stored value means: Hounsfield units, padding, the window of a radiograph": (
+        "PixelPaddingValue", "PixelPaddingRangeLimit", "RescaleIntercept", "RescaleSlope", "RescaleType",
+        "ModalityLUTSequence", "VOILUTSequence", "WindowCenter", "WindowWidth", "VOILUTFunction",
+    ),
+    "square pixels, and which way is up and left": (
+        "PixelSpacing", "ImagerPixelSpacing", "PixelAspectRatio", "PatientOrientation", "ImageOrientationPatient",
+    ),
+    "what must be refused: captures, documents, burned-in text, synthetic images, scouts": (
+        "SOPClassUID", "ImageType", "ConversionType", "BurnedInAnnotation", "SyntheticData",
+    ),
+    "which flow, body part and view": (
+        "SpecificCharacterSet", "Modality", "BodyPartExamined", "ViewPosition", "StudyDescription",
+        "SeriesDescription", "ProtocolName",
+    ),
+    "which MRI sequence": (
+        "SequenceName", "ScanningSequence", "SequenceVariant", "RepetitionTime", "EchoTime", "InversionTime",
+        "DiffusionBValue", "AcquisitionContrast",
+    ),
+    "any of the above, frame by frame, in an enhanced multi-frame object": (
+        "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence",
+    ),
+}  # fmt: skip
+KEPT = tuple(keyword for keywords in READ_FOR.values() for keyword in keywords)
+"""All of them."""
 
 IDENTIFYING = tuple(
     (
-        "PatientID IssuerOfPatientID AccessionNumber StudyInstanceUID PatientName PatientBirthName PatientMotherBirthName "
-        "OtherPatientNames OtherPatientIDs PatientBirthDate PatientAddress PatientTelephoneNumbers "
-        "ReferringPhysicianName PerformingPhysicianName NameOfPhysiciansReadingStudy OperatorsName RequestingPhysician "
-        "PhysiciansOfRecord InstitutionName InstitutionAddress StationName StudyID DeviceSerialNumber"
+        "PatientID IssuerOfPatientID AccessionNumber StudyInstanceUID PatientName PatientBirthName OtherPatientIDs "
+        "PatientMotherBirthName OtherPatientNames PatientBirthDate PatientAddress PatientTelephoneNumbers "
+        "ReferringPhysicianName PerformingPhysicianName NameOfPhysiciansReadingStudy OperatorsName StationName "
+        "RequestingPhysician PhysiciansOfRecord InstitutionName InstitutionAddress StudyID DeviceSerialNumber"
     ).split()
 )
 """Elements that are read only to be hashed, or struck from reports."""
 
 _HASH_BYTES = 16
+
+_SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
+_DOCUMENTS = ("1.2.840.10008.5.1.4.1.1.88", "1.2.840.10008.5.1.4.1.1.104")  # structured reports; PDF, CDA, models
+_CAPTURED = ("SCREEN SAVE", "SCREEN_SAVE", "SCREENSAVE", "SCREEN CAPTURE", "SCREENSHOT", "DOSE_INFO")
+
+
+def refusal_of_text(*, sop_class: str, burned_in: str = "", image_type: Iterable[str] = ()) -> str | None:
+    """Why an object may show or hold identifying text, or None: `secondary-capture`, `burned-in-annotation` or
+    `document` (structured report, encapsulated PDF).
+
+    Takes the values of SOPClassUID, BurnedInAnnotation and ImageType as they stand. An absent BurnedInAnnotation is
+    not held against an image: few scanners write it.
+    """
+    kind = sop_class.strip(" \0")
+    if kind.startswith(_DOCUMENTS):
+        return "document"
+    words = {word.strip().upper() for word in image_type}
+    if kind == _SECONDARY_CAPTURE or kind.startswith(f"{_SECONDARY_CAPTURE}.") or words & set(_CAPTURED):
+        return "secondary-capture"
+    return "burned-in-annotation" if burned_in.strip(" \0").upper() == "YES" else None
 
 
 @dataclass(frozen=True, repr=False)

@@ -30,6 +30,7 @@ _NEGATION = re.compile(
     r"\b(?:no|not|without|negative for|free of|absence of|absent|denies|nor|neither|rather than|ruled out)\b"
 )
 _SIDE = re.compile(r"\b(left|right)(?:-sided|ward)?\b")
+_NEW_STATEMENT = re.compile(r"\bthere\b|\bshows?\b|\b(?:is|are) (?!seen|noted|identified|present|evident)")
 _SENTENCE = re.compile(r"[.;\n]+")
 _CLAUSE = re.compile(r",|\bbut\b|\bhowever\b|\bwith\b(?!out)|\bwhile\b|\balthough\b")
 
@@ -60,7 +61,7 @@ def _clauses(sentence: str) -> list[tuple[int, str]]:
     parts = [(a, sentence[a:b]) for a, b in zip(starts, [*cuts, len(sentence)], strict=True)]
     merged: list[tuple[int, str]] = []
     for start, part in parts:
-        bare_list_item = part.startswith(",") and not re.search(r"\b(?:is|are|there|seen|noted|shows?)\b", part)
+        bare_list_item = part.startswith(",") and _NEW_STATEMENT.search(part) is None
         if merged and bare_list_item and _NEGATION.search(merged[-1][1]):
             merged[-1] = (merged[-1][0], merged[-1][1] + part)
         else:

@@ -17,6 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from medm2g.alignment import Aligned
 from medm2g.anchors import AnchorBank
 from medm2g.generator import Generator
 from medm2g.losses import AnchoredInfoNCE, SpatialInvariance
@@ -83,9 +84,16 @@ class AlignLoss(Stage):
         return self._templates(sentence)[2], bool(sentence)
 
     def row_losses(self, kind: str, parameters: Mapping[str, Tensor], tensors: Mapping[str, Tensor]) -> Tensor:
-        """(r,): both views go through the network side by side."""
+        """(r,)"""
+        return self.values(self.embed(kind, parameters, tensors), tensors)
+
+    def embed(self, kind: str, parameters: Mapping[str, Tensor], tensors: Mapping[str, Tensor]) -> Aligned:
+        """Both views side by side, (2r, ...)."""
+        return self.call(parameters, "align", kind, torch.cat([tensors["first"], tensors["second"]]))
+
+    def values(self, aligned: Aligned, tensors: Mapping[str, Tensor]) -> Tensor:
+        """(r,): the loss of rows already embedded."""
         rows = len(tensors["weight"])
-        aligned = self.call(parameters, "align", kind, torch.cat([tensors["first"], tensors["second"]]))
         positives = torch.cat([tensors["positive"], tensors["positive"]])  # (2r, 384)
         mean_token = aligned.tokens.mean(1)
         length = (mean_token.square().sum(1) + 1e-6).sqrt()

@@ -1,0 +1,76 @@
+"""Phase `align`: the stage's loss on public batches, plus the paper's in-batch form, which public data allow."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from torch import Tensor
+
+from medm2g.anchors import AnchorBank
+from medm2g.generator import Generator
+from medm2g.losses import InBatchInfoNCE
+from medm2g.pretrain.curve import CurveWriter
+from medm2g.pretrain.data import PublicPatients
+from medm2g.pretrain.draws import FixedValidation, StageBatches
+from medm2g.pretrain.loop import PhaseBudget, PhaseSettings, Progress, no_progress, run_phase, training_only
+from medm2g.stages.align import AlignLoss
+
+SETTINGS = PhaseSettings(learning_rate=2e-3, batch_size=48, ema_decay=0.99)
+IN_BATCH_WEIGHT = 0.25
+
+
+class PublicAlignLoss(AlignLoss):
+    """`AlignLoss` whose batch mean also pulls each image to its own text and away from the batch's other texts."""
+
+    def loss_batch(self, kind: str, parameters: Mapping[str, Tensor], stacked: Mapping[str, Tensor]) -> Tensor:
+        """Scalar; couples the rows of the batch: public training only."""
+        weights = stacked["weight"]
+        flat = {name: tensor.flatten(0, 1) for name, tensor in stacked.items()}
+        aligned = self.embed(kind, parameters, flat)
+        losses = self.values(aligned, flat).view_as(weights)
+        own = ((losses * weights).sum(1) / weights.sum(1)).mean()
+        return own + IN_BATCH_WEIGHT * self._in_batch(aligned.embedding, flat)
+
+    def _in_batch(self, embeddings: Tensor, flat: Mapping[str, Tensor]) -> Tensor:
+        """First views of real records with text, in the anchors' coordinates."""
+        bank = self.contrast.anchors
+        told = (flat["has_text"] * flat["weight"]) > 0
+        if not bool(told.any()):
+            return embeddings.sum() * 0
+        seen = bank.coordinates(embeddings[: len(told)][told])
+        return InBatchInfoNCE(private=False)(seen, bank.coordinates(flat["positive"][told])).mean()
+
+
+def train_align(
+    generator: Generator,
+    patients: PublicPatients,
+    *,
+    anchors: AnchorBank,
+    training: frozenset[int],
+    validation: frozenset[int],
+    budget: PhaseBudget,
+    curve: CurveWriter,
+    settings: PhaseSettings = SETTINGS,
+    progress: Progress = no_progress,
+    seed: int = 0,
+) -> int:
+    """Train the alignment of every image flow that has public images. Returns the steps made."""
+    flows = [flow for flow in generator.image_flows if flow in patients.images]
+    stage = PublicAlignLoss(generator, patients, flows=flows, anchors=anchors)
+    batches = StageBatches(stage, patients, flows, training, batch_size=settings.batch_size)
+    held = StageBatches(
+        AlignLoss(generator, patients, flows=flows, anchors=anchors), patients, flows, validation, batch_size=48
+    )
+    parameters = [value for flow in flows for value in generator.group(f"alignment/{flow}").values()]
+    with training_only(generator, parameters):
+        return run_phase(
+            "align",
+            parameters,
+            batch_loss=batches.loss,
+            validation_loss=FixedValidation(held),
+            settings=settings,
+            budget=budget,
+            curve=curve,
+            progress=progress,
+            seed=seed,
+        )

@@ -1,0 +1,46 @@
+"""Phase `guide`: environment encoders and adapters, by the loss of stage `guide`; each target flow in turn."""
+
+from __future__ import annotations
+
+from medm2g.anchors import AnchorBank
+from medm2g.generator import Generator
+from medm2g.pretrain.curve import CurveWriter
+from medm2g.pretrain.data import PublicPatients
+from medm2g.pretrain.draws import FixedValidation, StageBatches
+from medm2g.pretrain.loop import PhaseBudget, PhaseSettings, Progress, no_progress, run_phase, training_only
+from medm2g.stages.guide import GuideLoss
+
+SETTINGS = PhaseSettings(learning_rate=2e-3, batch_size=32, ema_decay=0.99)
+
+
+def train_guide(
+    generator: Generator,
+    patients: PublicPatients,
+    *,
+    anchors: AnchorBank,
+    training: frozenset[int],
+    validation: frozenset[int],
+    budget: PhaseBudget,
+    curve: CurveWriter,
+    settings: PhaseSettings = SETTINGS,
+    progress: Progress = no_progress,
+    seed: int = 0,
+) -> int:
+    """Train the cross-guidance of the flows that have latents. Returns the steps made, over all targets together."""
+    flows = [flow for flow in generator.flows if flow in patients.latents]
+    stage = GuideLoss(generator, patients, flows=flows, anchors=anchors, targets_per_patient=len(flows))
+    batches = StageBatches(stage, patients, flows, training, batch_size=settings.batch_size)
+    held = FixedValidation(StageBatches(stage, patients, flows, validation, batch_size=settings.batch_size))
+    parameters = [value for flow in flows for value in generator.group(f"cross_guidance/{flow}").values()]
+    with training_only(generator, parameters):
+        return run_phase(
+            "guide",
+            parameters,
+            batch_loss=batches.loss,
+            validation_loss=held,
+            settings=settings,
+            budget=budget,
+            curve=curve,
+            progress=progress,
+            seed=seed,
+        )

@@ -96,7 +96,7 @@ class GeneratorConfig:
     guidance_grid: int = 4
     """An environment encoder gives grid x grid tokens."""
     guidance_width: int = 96
-    environment_width: int = 40
+    environment_width: int = 32
     adapter_width: int = 48
     adapter_heads: int = 4
 

@@ -41,6 +41,22 @@ def test_scaling_gives_each_channel_zero_mean_and_unit_variance_and_inverts() ->
     torch.testing.assert_close(scaling.restore(scaled), raw, atol=1e-4, rtol=1e-4)
 
 
+def test_the_image_codec_is_born_as_the_best_linear_codec_of_patches() -> None:
+    torch.manual_seed(0)
+    images = torch.nn.functional.interpolate(torch.randn(40, 1, 16, 16), 64, mode="bilinear")
+    images = images - images.mean()
+    codec = ImageCodec(preset("tiny"))
+    codec.fit_linear(images)
+    patches = torch.nn.functional.unfold(images, 8, stride=8).transpose(1, 2).flatten(0, 1)
+    centred = patches - patches.mean(0)
+    _, spread, _ = torch.linalg.svd(centred, full_matrices=False)
+    best = (spread[16:] ** 2).sum() / patches.numel()
+    error = (codec.decode_raw(codec.posterior(images).mode()) - images).square().mean()
+    assert error < 1.05 * best + 1e-4
+    raw = codec.posterior(images).mode()
+    torch.testing.assert_close(raw.std((0, 2, 3)), torch.ones(16), atol=0.02, rtol=0)
+
+
 def test_the_image_codec_learns_a_place() -> None:
     torch.manual_seed(0)
     codec = ImageCodec(preset("tiny"))

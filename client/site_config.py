@@ -1,0 +1,47 @@
+"""Where everything of a site lies. One folder per site; only the vault's user can read most of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+PRIVATE_FOLDER = 0o700
+PRIVATE_FILE = 0o600
+
+
+@dataclass(frozen=True)
+class SitePaths:
+    """The places below one site's folder. Nothing here opens or creates anything but `prepare`."""
+
+    site_dir: Path
+
+    @property
+    def policy(self) -> Path:
+        """`site.toml`: what this site allows."""
+        return self.site_dir / "site.toml"
+
+    @property
+    def keys(self) -> Path:
+        """The site's secret keys."""
+        return self.site_dir / "keys"
+
+    @property
+    def ledger(self) -> Path:
+        """The append-only account of privacy spent."""
+        return self.site_dir / "ledger.sqlite"
+
+    @property
+    def incidents(self) -> Path:
+        """The only file that holds the text of an exception."""
+        return self.site_dir / "incidents.log"
+
+    @property
+    def state(self) -> Path:
+        """Approvals, rounds, kept replies, groups held and caches."""
+        return self.site_dir / "state"
+
+    def prepare(self) -> SitePaths:
+        """Make the vault's own folder, closed to other users, and return self."""
+        self.state.mkdir(mode=PRIVATE_FOLDER, parents=True, exist_ok=True)
+        self.state.chmod(PRIVATE_FOLDER)
+        return self

@@ -1,0 +1,69 @@
+"""One generator per process and folder, shared by every vault of the process.
+
+Four vaults of a simulation must not hold four copies of the same public trunks. What differs between sites or rounds is
+only which parameter groups are loaded, so whoever trains takes the lock and loads the groups it reads.
+"""
+
+from __future__ import annotations
+
+import threading
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from safetensors.numpy import load_file
+
+from medm2g.anchors import AnchorBank, build_anchors
+from medm2g.generator import Generator
+from protocol.arrays import GroupArrays
+from protocol.digests import digest_folder, digest_group
+
+_shared: dict[str, SharedGenerator] = {}
+_opening = threading.Lock()
+
+
+class SharedGenerator:
+    """A generator, which groups are loaded into it now, and the groups that its folder holds."""
+
+    def __init__(self, folder: Path, digest: str) -> None:
+        self.folder = folder
+        self.digest = digest
+        """Of the folder."""
+        self.generator = Generator.from_pretrained(folder).eval().requires_grad_(False)  # the mechanism makes leaves
+        self.lock = threading.RLock()
+        self._loaded: dict[str, str] = {}
+
+    @cached_property
+    def initial_digests(self) -> dict[str, str]:
+        """Digest of each group as it lies in the folder."""
+        return {name: digest_group(self.initial(name)) for name in self.generator.group_names()}
+
+    @cached_property
+    def anchors(self) -> AnchorBank:
+        """The public anchor bank in this generator's text encoder."""
+        return build_anchors(self.generator.text_encoder)
+
+    def initial(self, name: str) -> dict[str, np.ndarray]:
+        """A group as it lies in the folder, float32; read anew, so that a large one is not held twice."""
+        arrays = load_file(self.folder / "groups" / f"{name}.safetensors")
+        return {key: np.asarray(array, dtype=np.float32) for key, array in arrays.items()}
+
+    def load(self, name: str, digest: str, arrays: GroupArrays) -> None:
+        """Put a group into the generator, unless it is there already. Hold `lock`."""
+        if self._loaded.get(name) != digest:
+            self._loaded.pop(name, None)
+            self.generator.load_group(name, dict(arrays))
+            self._loaded[name] = digest
+
+    def loaded(self, name: str, digest: str) -> bool:
+        """Whether exactly this group is in the generator now."""
+        return self._loaded.get(name) == digest
+
+
+def shared_generator(folder: Path) -> SharedGenerator:
+    """The generator of that folder, loaded once per process, known by the folder's content. Raises MedM2GError."""
+    digest = digest_folder(folder)
+    with _opening:
+        if digest not in _shared:
+            _shared[digest] = SharedGenerator(folder, digest)
+        return _shared[digest]

@@ -1,0 +1,256 @@
+"""One round at a site: load the groups, run the mechanism's steps on the stage's loss, hand out a release.
+
+The loss comes from `medm2g.stages` and sees one patient at a time; the mechanism from `privacy` and sees no model. What
+stays in memory between rounds: the shared generator, each study's patients as features, and the stage's loss.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from client.records.store import RecordStore
+from client.vault.approval import Approval
+from client.vault.dataset import PatientFeatures
+from client.vault.errors import GeneratorMismatch, StateDamaged
+from client.vault.feature_cache import FeatureCache
+from client.vault.features import FeatureBuilder
+from client.vault.generators import SharedGenerator, shared_generator
+from client.vault.groups import HeldGroups
+from client.vault.spending import epsilon_so_far
+from medm2g.stages import build_stage
+from privacy.engines import ExecutionSettings, PatientLoss
+from privacy.events import LedgerContext
+from privacy.keys import SiteKeys
+from privacy.ledger import Ledger
+from privacy.mechanism import Mechanism, MechanismConfig
+from privacy.noise import NoiseStream
+from privacy.non_private import NonPrivateConfig, NonPrivateMechanism
+from privacy.patient_stream import PatientStream, SeededPatientStream
+from protocol.requests import TrainRequest
+from protocol.study import StageSpec
+
+DEFAULT_EXECUTION = ExecutionSettings(chunk_size=16, engine="vmap")
+
+
+@dataclass(frozen=True)
+class RoundRelease:
+    """All that a round may hand out."""
+
+    updates: dict[str, dict[str, np.ndarray]]
+    """By group: minus the noised mean gradient, or the move of local SGD over its rate."""
+    event_digest: str
+    """Of the ledger entry under which it was reserved."""
+    metrics: dict[str, float]
+    """Public constants only: no loss leaves, because none is noised and charged yet."""
+
+
+class Trainer:
+    """Runs the rounds of one site. Not safe to share between threads: the vault runs one round at a time."""
+
+    def __init__(
+        self,
+        store: RecordStore,
+        ledger: Ledger,
+        keys: SiteKeys,
+        *,
+        generator_folder: Path,
+        caches: Path,
+        execution: ExecutionSettings,
+    ) -> None:
+        self.training_seconds = 0.0
+        """Inside the mechanism's steps."""
+        self._store, self._ledger, self._keys = store, ledger, keys
+        self._generator_folder, self._caches, self._execution = generator_folder, caches, execution
+        self._shared: SharedGenerator | None = None
+        self._stages: dict[tuple[object, ...], tuple[PatientFeatures, PatientLoss]] = {}
+
+    def has(self, name: str, digest: str, held: HeldGroups) -> bool:
+        """Whether this group lies here: sent earlier, or as the generator folder holds it."""
+        return held.holds(name, digest) or self.shared.initial_digests.get(name) == digest
+
+    @property
+    def shared(self) -> SharedGenerator:
+        """The generator, loaded at the first need: an idle site holds none."""
+        if self._shared is None:
+            self._shared = shared_generator(self._generator_folder)
+        return self._shared
+
+    @contextmanager
+    def release(
+        self, approval: Approval, stage: StageSpec, request: TrainRequest, held: HeldGroups
+    ) -> Iterator[RoundRelease]:
+        """Run the round; what is done with the release inside the block comes before the ledger's commit.
+
+        Raises PrivacyError before anything is computed where the ledger has nothing left for it.
+        """
+        self._check_generator(approval)
+        with self.shared.lock:
+            groups = {name: self._arrays(name, request, held) for name in request.trains}
+            parameters = _parameters(groups, self.shared)
+            self._load_frozen(approval, stage, request, held)
+            patients, loss = self._stage(approval, stage, request)
+            mechanism = self._mechanism(approval, stage, request.round_number, patients.pseudonyms())
+            with mechanism.open(stage.steps_per_round):
+                event_digest = self._ledger.head().digest
+                started = time.perf_counter()
+                update = _steps(mechanism, loss, parameters, stage)
+                self.training_seconds += time.perf_counter() - started
+                yield RoundRelease(
+                    updates={name: {key: update[key] for key in arrays} for name, arrays in groups.items()},
+                    event_digest=event_digest,
+                    metrics=epsilon_so_far(self._ledger, approval.plan) if approval.plan else {},
+                )
+
+    # --- groups ------------------------------------------------------------------------------------------------------
+
+    def _check_generator(self, approval: Approval) -> None:
+        if self.shared.digest != approval.study.generator_digest:
+            raise GeneratorMismatch(
+                "The generator folder has changed since the study was approved: put the old one back."
+            )
+        if self.shared.generator.config.diffusion_subset != approval.study.training.diffusion_subset:
+            raise GeneratorMismatch("The generator folder trains another subset of its denoisers than the study says.")
+
+    def _load_frozen(self, approval: Approval, stage: StageSpec, request: TrainRequest, held: HeldGroups) -> None:
+        """Groups that the stage reads without training them."""
+        for name in approval.reads(stage):
+            digest = request.reads[name]
+            if name not in request.trains and not self.shared.loaded(name, digest):
+                self.shared.load(name, digest, self._arrays(name, request, held))
+
+    def _arrays(self, name: str, request: TrainRequest, held: HeldGroups) -> Mapping[str, np.ndarray]:
+        """A group from the request, from the disk, or from the generator folder, in that order."""
+        if name in request.groups:
+            return request.groups[name]
+        arrays = held.read(name, request.reads[name])
+        if arrays is None and self.shared.initial_digests.get(name) == request.reads[name]:
+            arrays = self.shared.initial(name)
+        if arrays is None:
+            raise StateDamaged(f"The group {name} that was held here is damaged: it was dropped, so ask again.")
+        return arrays
+
+    # --- the mechanism and its loss ----------------------------------------------------------------------------------
+
+    def _stage(
+        self, approval: Approval, stage: StageSpec, request: TrainRequest
+    ) -> tuple[PatientFeatures, PatientLoss]:
+        """The stage's patients and loss, kept for the next round; those of an earlier stage are let go."""
+        frozen = tuple(sorted((name, digest) for name, digest in request.reads.items() if name not in request.trains))
+        place = (approval.digest, stage.name, frozen)
+        if place not in self._stages:
+            self._stages.clear()
+            patients = self._patients(approval, stage)
+            loss = build_stage(
+                stage.name,
+                self.shared.generator,
+                patients,
+                flows=approval.site.flows,
+                records_per_patient=stage.records_per_patient,
+                timestep_draws=stage.timestep_draws,
+                conditioning_dropout=approval.study.training.conditioning_dropout,
+                anchors=self.shared.anchors,
+            )
+            self._stages[place] = (
+                patients,
+                cast(PatientLoss, loss),
+            )  # its Term is its own room's, of the same structure
+        return self._stages[place]
+
+    def _patients(self, approval: Approval, stage: StageSpec) -> PatientFeatures:
+        """The store through the frozen networks; what an earlier store or generator left in the cache is erased."""
+        cache = FeatureCache(self._caches, self._keys.storage_key)
+        features = FeatureBuilder(self._store, self.shared.generator, generator_digest=self.shared.digest, cache=cache)
+        patients = PatientFeatures(
+            self._store,
+            self.shared.generator,
+            approval.study,
+            flows=approval.site.flows,
+            features=features,
+            with_images=stage.name == "align",
+            with_aligned=stage.name == "guide",
+        )
+        cache.keep_only(features.names)
+        return patients
+
+    def _mechanism(
+        self, approval: Approval, stage: StageSpec, round_number: int, patients: list[str]
+    ) -> Mechanism | NonPrivateMechanism:
+        context = LedgerContext(study_digest=approval.digest, stage=stage.name, round_number=round_number)
+        place = {"study_digest": approval.digest, "stage": stage.name, "round_number": round_number}
+        declared = approval.site.declared_patients
+        if approval.plan is None:
+            seed = _site_seed(approval)
+            return NonPrivateMechanism(
+                NonPrivateConfig.from_declared(
+                    sampling_probability=stage.sampling_probability,
+                    declared_patients=declared,
+                    steps=stage.steps_per_round,
+                ),
+                self._execution,
+                ledger=self._ledger,
+                patients=patients,
+                patient_stream=SeededPatientStream(seed, **place),  # type: ignore[arg-type]
+                context=context,
+                seed=seed,
+            )
+        return Mechanism(
+            MechanismConfig.from_declared(
+                noise_multiplier=approval.plan.noise_multiplier,
+                clipping_norm=stage.clipping_norm,
+                sampling_probability=stage.sampling_probability,
+                declared_patients=declared,
+                steps=stage.steps_per_round,
+            ),
+            self._execution,
+            noise=NoiseStream(),
+            ledger=self._ledger,
+            patients=patients,
+            patient_stream=PatientStream(self._keys.stream_key, **place),  # type: ignore[arg-type]
+            context=context,
+        )
+
+
+def _steps(
+    mechanism: Mechanism | NonPrivateMechanism, loss: PatientLoss, parameters: dict[str, Tensor], stage: StageSpec
+) -> dict[str, np.ndarray]:
+    """The round's update: one step's gradient, or the sum of `steps_per_round` gradients along local SGD; negated.
+
+    Local SGD moves by `local_learning_rate` times each gradient, so (new - old) / rate is minus their sum.
+    """
+    total: dict[str, Tensor] = {}
+    for step in range(stage.steps_per_round):
+        gradient = mechanism.step(parameters, loss).values
+        total = {name: total[name] + value for name, value in gradient.items()} if total else dict(gradient)
+        if step + 1 < stage.steps_per_round:
+            parameters = {
+                name: value - stage.local_learning_rate * gradient[name].to(value) for name, value in parameters.items()
+            }
+    return {name: -value.to(torch.float32).numpy() for name, value in total.items()}
+
+
+def _parameters(groups: Mapping[str, Mapping[str, np.ndarray]], shared: SharedGenerator) -> dict[str, Tensor]:
+    """The trained groups as detached tensors. Raises StateDamaged where they are not the generator's own groups."""
+    parameters: dict[str, Tensor] = {}
+    for name, arrays in groups.items():
+        own = shared.generator.group(name)
+        if {key: tuple(value.shape) for key, value in arrays.items()} != {k: tuple(p.shape) for k, p in own.items()}:
+            raise GeneratorMismatch(f"The group {name} that was sent does not fit this generator.")
+        for key, parameter in own.items():
+            parameters[key] = torch.tensor(np.asarray(arrays[key], np.float32), device=parameter.device)
+    return parameters
+
+
+def _site_seed(approval: Approval) -> int:
+    """Public seed of a site's training without privacy."""
+    text = f"fedm2g {approval.study.training.seed} {approval.site.name}"
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big")

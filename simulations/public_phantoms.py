@@ -1,4 +1,4 @@
-"""Public phantoms as pre-training data: the population `public`, whose seeds, scanners and prevalence no hospital has."""
+"""Public phantoms as pre-training data: the population `public`, whose seeds and scanners no hospital has."""
 
 from __future__ import annotations
 

@@ -74,14 +74,11 @@ class EnvironmentEncoder(nn.Module):
 
 class ZeroGate(nn.Module):
     """How much one flow listens to one source, per channel. Zero at birth: a new voice says nothing until it is useful,
-    so adding sources cannot harm the single-flow solution; only its own gradient is non-zero then."""
+    so adding sources cannot harm the single-flow solution; only the gate's own gradient is non-zero then."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
         self.gate = nn.Parameter(torch.zeros(width))
-
-    def forward(self, attended: Tensor) -> Tensor:
-        return self.gate * attended
 
 
 class GuidanceLayer(nn.Module):
@@ -114,27 +111,26 @@ class GuidanceLayer(nn.Module):
     def forward(self, hidden: Tensor, guidance: Tensor, present: Tensor, sources: tuple[str, ...]) -> Tensor:
         """hidden (b, n, c), guidance (b, s, g, w) of `sources` in this order, present (b, s) -> (b, n, c)."""
         located = hidden + self.positions  # (b, n, c)
-        query = self._split(self.to_q(located))  # (b, heads, n, d)
-        total = torch.zeros_like(hidden)
-        for index, source in enumerate(sources):
-            key = self._split(self.to_k(guidance[:, index]))  # (b, heads, g, d)
-            value = self._split(self.to_v(guidance[:, index]))  # (b, heads, g, under * d)
-            attended = self._attend(query, key, value).unflatten(-1, (self.own_place.shape[1], -1))
-            attended = (attended * self.own_place[:, :, None]).sum(-2)  # (b, heads, n, d)
-            attended = attended.transpose(1, 2).flatten(2)  # (b, n, inner)
-            heard = self.gates[source](self.to_out(attended))  # (b, n, c)
-            total = total + heard * present[:, index, None, None]
-        return total
+        query = self._split(self.to_q(located))[:, None]  # (b, 1, heads, n, d)
+        key = self._split(self.to_k(guidance))  # (b, s, heads, g, d)
+        value = self._split(self.to_v(guidance))  # (b, s, heads, g, under * d)
+        attended = self._attend(query, key, value).unflatten(-1, (self.own_place.shape[1], -1))
+        attended = (attended * self.own_place[:, :, None]).sum(-2)  # (b, s, heads, n, d)
+        heard = self.to_out(attended.transpose(-3, -2).flatten(-2))  # (b, s, n, c)
+        gates = torch.stack([self.gates[source].gate for source in sources])[:, None]  # (s, 1, c)
+        return (heard * gates * present[:, :, None, None]).sum(1)  # (b, n, c)
 
     def _attend(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
         nearness = -self.locality[:, None, None] * self.distances  # (heads, n, g)
         if self.fused:
-            return F.scaled_dot_product_attention(query, key, value, attn_mask=nearness)
+            return F.scaled_dot_product_attention(
+                query.expand(-1, key.shape[1], -1, -1, -1), key, value, attn_mask=nearness
+            )
         scores = query @ key.transpose(-1, -2) * query.shape[-1] ** -0.5
         return (scores + nearness).softmax(-1) @ value
 
     def _split(self, tokens: Tensor) -> Tensor:
-        return tokens.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+        return tokens.unflatten(-1, (self.heads, -1)).transpose(-3, -2)
 
 
 def _squared_distances(places: int, grid: int) -> Tensor:

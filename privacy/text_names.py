@@ -1,0 +1,203 @@
+"""Names of people and hospitals in report text: behind a label, beside a title or degree, after "discussed with", in
+letterheads, and, without any of those, where two capitalised words in a row are no words of medicine.
+
+No list holds everybody's name, so the rules ask where a name stands and not whether it is known; `clinical_words.txt`
+and `eponyms.txt` protect what is not a name, `given_names.txt` catches what stands alone.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from importlib.resources import files
+from typing import Final
+
+from privacy.surrogates import DATE, HOSPITAL, MARKS, NAME
+
+_UPPER = "A-ZÀ-ÖØ-ÞĀĂĄĆČĎĐĒĘĚĞĢĪĮİĶŁĻĽŃŅŇŐŒŘŚŞŠŢŤŪŮŰŲŹŻŽ"
+_LETTER = rf"{_UPPER}a-zß-öø-ÿāăąćčďđēęěğģīįıķłļľńņňőœřśşšţťūůűųźżž"
+_PARTICLE = r"(?:van|von|der|den|de|del|della|di|da|dos|du|la|le|el|al|bin|bint|ibn|ter|ten|zu|af|y|e)"
+_SUFFIX = r"(?:Jr|Sr|II|III|IV)\b\.?"
+CAPITAL: Final = rf"(?:(?:[OD]['’]|Ma?c|[Aa]l-)?[{_UPPER}][{_LETTER}'’]*(?:-[{_LETTER}\d'’]+)*)"
+"""One capitalised word: Smith, O'Neil, McArdle, Al-Sayed, Smith-Jones, VANDERBERG."""
+INITIAL: Final = rf"[{_UPPER}]\."
+_DEGREE = (
+    r"(?:M\.?D\.?|D\.?O\.?|M\.?B\.?B\.?S\.?|M\.?B\.?Ch\.?B\.?|FRCR|FRCS|FRCP|FRANZCR|MRCP|FACR|Ph\.?D\.?|R\.?N\.?|"
+    r"P\.?A\.?-?C?|N\.?P\.?|R\.?T\.?(?:\s?\(R\))?|B\.?Sc\.?|M\.?Sc\.?|DMRD|FFR|CRNP|DNP|MPH)"
+)
+_PERSON = rf"(?:{INITIAL}\s?|{_PARTICLE}\s+){{0,3}}{CAPITAL}(?:[ \t]+(?:{INITIAL}|{_SUFFIX}|{_PARTICLE}(?=\s)|{CAPITAL})){{0,4}}"
+_TITLE = (
+    r"(?:(?:Dr|DR|Prof|PROF|Mr|MR|Mrs|MRS|Ms|MS|Mx|Drs|Sr|Sra|Hr|Fr|Rev|Mme|Mlle|Dott|Pr)\.|Dr|Drs|Prof|Professor|"
+    r"PROFESSOR|Mr|Mrs|MRS|Ms|Mx|Miss|MISS|Doctor|Nurse|Sister|Matron|Sir|Dame|Lord|Lady|Herr|Frau|Señora?|Monsieur|"
+    r"Madame|Mme|Mlle|Signora?|Dottore(?:ssa)?)"
+)
+_HOSPITAL_WORD = (
+    r"(?:Hospitals?|HOSPITALS?|Clinics?|CLINIC|Infirmary|INFIRMARY|Medical (?:Cent(?:er|re)|Group|Associates|School)|"
+    r"MEDICAL CENT(?:ER|RE)|Health(?:care)? (?:System|Services?|Trust|Board|Cent(?:er|re)|Network|Group|Partners)|"
+    r"HEALTH SYSTEM|Healthcare|Imaging (?:Cent(?:er|re)|Associates|Group|Partners)|Radiology (?:Associates|Group|Partners)|"
+    r"NHS (?:Foundation )?Trust|Foundation Trust|University|UNIVERSITY|Institute|Klinikum|Klinik|Krankenhaus|Spital|"
+    r"Ziekenhuis|Sanatorium|Hospice|Polyclinic|Surgery Cent(?:er|re)|Cancer Cent(?:er|re)|Diagnostics)"
+)
+_CONTACT = (
+    r"(?:(?:discussed|reviewed|communicated|spoken|relayed|shared|correlated|co-?signed|phoned)\s+(?:\w+\s+){0,3}?(?:with|to|by)|"
+    r"(?:telephoned|informed|notified|called|paged|phoned|contacted|alerted|told|emailed)(?:\s+(?:to|by))?|"
+    r"(?:dictated|signed|reported|read|interpreted|verified|approved|authenticated|transcribed|typed|referred|requested|"
+    r"ordered|performed|seen|examined|finali[sz]ed|authori[sz]ed|attested|supervised|accompanied|treated|operated|"
+    r"injected|scanned|protocolled|prepared|entered|checked|written|consented)\s+(?:electronically\s+)?(?:on\s+"
+    + DATE
+    + r"\s+)?by|"
+    r"(?:daughter|son|wife|husband|mother|father|sister|brother|spouse|partner|carer|guardian|aunt|uncle|niece|nephew|"
+    r"colleague|neighbou?r|next of kin|attn|attention|cc|care of|c/o|on behalf of|dear|named|known as|called|patient)|"
+    r"(?:surgeon|radiologist|consultant|registrar|resident|physician|radiographer|technologist|sonographer|operator|"
+    r"attending|fellow|GP|PCP|oncologist|neurologist|cardiologist|pulmonologist|nurse|transcriptionist|author))"
+)
+
+
+@cache
+def _words(name: str) -> frozenset[str]:
+    lines = files("privacy").joinpath(name).read_text(encoding="utf-8").splitlines()
+    return frozenset(word for line in lines if not line.startswith("#") for word in line.split())
+
+
+_MEDICAL_ENDING = re.compile(
+    r"(?:graph(?:y|ic|s)?|grams?|it[ie]s|os[ie]s|omas?|omata|ectas[ie]s|path(?:y|ies|ic)|tomy|stomy|scop(?:y|ic)|log(?:y|ist|ical)|"
+    r"a?emi[ac]|plast[yi]\w*|megaly|penia|algia|cytes?|genic|trophy|plasia|pnoea|pnea|tension|ation|ations|ing|edly?|ous|"
+    r"ular|ical|ated|ened|ized|ised|ments?|ness|ly|sions?|tions?|metry|metric|axial|bilateral)$"
+)
+
+
+def is_ordinary(word: str) -> bool:
+    """A word of medicine or of any report."""
+    lower = word.lower().rstrip(".,'’s") if word.lower().endswith(("'s", "’s")) else word.lower().rstrip(".,")
+    parts = [part for part in re.split(r"[-/]", lower) if part]
+    return all(
+        len(part) == 1 or part in _words("clinical_words.txt") or bool(_MEDICAL_ENDING.search(part)) for part in parts
+    )
+
+
+def is_eponym(word: str) -> bool:
+    """A surname that in prose is mostly a sign or a disease."""
+    return all(part in _words("eponyms.txt") for part in re.sub(r"['’]s$", "", word.lower()).split("-"))
+
+
+def is_given_name(word: str) -> bool:
+    """A common given name, in any case."""
+    return word.lower() in _words("given_names.txt")
+
+
+def _person_end(words: list[str], *, first_is_name: bool) -> int:
+    """How many of these words are the name: it ends where a word of medicine begins."""
+    count = 0
+    for word in words:
+        bare = word.strip(".,")
+        if len(bare) > 1 and is_ordinary(bare) and not (first_is_name and count == 0):
+            break
+        count += 1
+    return count
+
+
+def _replace_person(match: re.Match[str], *, first_is_name: bool) -> str:
+    person = match["person"]
+    pieces = re.split(r"(\s+)", person)
+    words = pieces[::2]
+    count = _person_end(words, first_is_name=first_is_name)
+    if count == 0:
+        return match.group(0)
+    rest = "".join(pieces[2 * count - 1 :])
+    lead = match.group(0)[: match.start("person") - match.start()]
+    return f"{lead}{NAME}{rest}{match.group(0)[match.end('person') - match.start() :]}"
+
+
+_CARET = re.compile(rf"\b[{_LETTER}'’-]+(?:\^[{_LETTER}'’.-]*)+")
+_DEGREED = re.compile(rf"\b(?P<person>{_PERSON})(?:,?\s+{_DEGREE}(?![\w])\.?)+")
+_TITLED = re.compile(rf"\b{_TITLE}\s*(?:{_TITLE}\s*)*(?P<person>{_PERSON})")
+_TITLED_LOW = re.compile(rf"\b(?:dr|prof|mr|mrs|ms|miss)\.?\s+(?P<person>[{_LETTER}][{_LETTER}'’-]+)", re.IGNORECASE)
+_CONTACTED = re.compile(
+    rf"\b(?i:{_CONTACT})\b\s*[:,]?\s*(?:(?i:with|by|is|was|the|his|her)\s+)?(?P<person>{_PERSON}(?:,\s+{_PERSON})?)"
+)
+_REVERSED = re.compile(
+    rf"(?m)\b(?P<person>{CAPITAL},[ \t]+{CAPITAL}(?:[ \t]+(?:{INITIAL}|[{_UPPER}]\b|{CAPITAL})){{0,2}})(?=\s*(?:$|[{MARKS}]|\(|;|\||\d|[ \t]{{2}}))"
+)
+_RUN = re.compile(rf"(?<!\w){CAPITAL}(?:[ \t]+(?:{INITIAL}|{_PARTICLE}(?=\s+{CAPITAL})|{CAPITAL}))+(?!\s*:)")
+_INITIALLED = re.compile(rf"(?<![\w.])(?:{INITIAL}\s?){{1,3}}{CAPITAL}(?:-{CAPITAL})?")
+_SINGLE = re.compile(rf"(?<!\w){CAPITAL}(?!\w)")
+_HOSPITAL = re.compile(
+    rf"\b(?:(?P<lead>(?:(?:St|ST|Mt|Ft)\.?|(?:[Oo]f|[Tt]he|de|la|&|and)|{CAPITAL})[ \t]+){{1,6}}){_HOSPITAL_WORD}\b"
+    rf"(?:[ \t]+(?:of|de|at|in|for)(?:[ \t]+(?:the|{CAPITAL}))+|(?:,?[ \t]+{_HOSPITAL_WORD})+)*"
+)
+_HOSPITAL_OF = re.compile(
+    rf"\b(?:Hospital|Clinic|University|Institute|Hôpital|Hospices?|Ospedale|Policlinico|CHU|Universitätsklinikum|Klinikum|"
+    rf"Krankenhaus|Clinique|Clínica|Azienda)(?:[ \t]+(?:of|de|del|della|di|the|la|St\.?|Saint|San|Santa|{CAPITAL})){{1,5}}"
+)
+
+
+def _replace_hospital(match: re.Match[str]) -> str:
+    """Leading words of prose stay ("At the Emergency Department of Mercy Hospital")."""
+    pieces = re.split(r"(\s+)", match.group(0))
+    words = pieces[::2]
+    kind = next(
+        (
+            i
+            for i, word in enumerate(words)
+            if re.fullmatch(_HOSPITAL_WORD.split("|")[0][3:] + r"|\w+", word) and is_ordinary(word)
+        ),
+        0,
+    )
+    start = 0
+    while start < len(words) - 1 and is_ordinary(words[start]) and start <= kind:
+        start += 1
+    if start >= len(words) - 1 and all(is_ordinary(word) for word in words):
+        return match.group(0)
+    return "".join(pieces[: 2 * start]) + HOSPITAL
+
+
+def _replace_run(match: re.Match[str]) -> str:
+    """Two or more capitalised words: the stretch between words of medicine is a name if it has two words of its own."""
+    pieces = re.split(r"(\s+)", match.group(0))
+    words = pieces[::2]
+    ordinary = [is_ordinary(word) and not is_given_name(word) for word in words]
+    first = next((i for i, known in enumerate(ordinary) if not known), None)
+    if first is None:
+        return match.group(0)
+    last = max(i for i, known in enumerate(ordinary) if not known)
+    stretch = words[first : last + 1]
+    strange = [word for word in stretch if not is_ordinary(word)]
+    if len(stretch) < 2 or any(word.isupper() and len(word) > 2 for word in strange) and not _shouted_name(strange):
+        return match.group(0)
+    if all(is_eponym(word) or is_ordinary(word) for word in stretch) and not is_given_name(stretch[0]):
+        return match.group(0)
+    if len(strange) < 2 and not any(map(is_given_name, strange)):
+        return match.group(0)
+    return "".join(pieces[: 2 * first]) + NAME + "".join(pieces[2 * last + 1 :])
+
+
+def _shouted_name(words: list[str]) -> bool:
+    """Capital letters all through: abbreviations too look like that, so one of the words must be a known name."""
+    return any(map(is_given_name, words)) or all(len(word) > 4 for word in words)
+
+
+def replace_names(text: str) -> str:
+    """Every name of a person or a hospital that the rules find, replaced by its surrogate."""
+    text = _CARET.sub(NAME, text)
+    text = _HOSPITAL.sub(_replace_hospital, text)
+    text = _HOSPITAL_OF.sub(lambda match: match.group(0) if _all_ordinary(match) else HOSPITAL, text)
+    text = _DEGREED.sub(lambda match: match.group(0) if is_ordinary(match["person"].split()[0]) else NAME, text)
+    text = _TITLED.sub(lambda match: _replace_person(match, first_is_name=True), text)
+    text = _TITLED_LOW.sub(
+        lambda match: match.group(0) if is_ordinary(match["person"]) else _replace_person(match, first_is_name=True),
+        text,
+    )
+    text = _CONTACTED.sub(lambda match: _replace_person(match, first_is_name=False), text)
+    text = _REVERSED.sub(lambda match: match.group(0) if _any_ordinary(match) else NAME, text)
+    text = _INITIALLED.sub(lambda match: match.group(0) if _all_ordinary(match) else NAME, text)
+    text = _RUN.sub(_replace_run, text)
+    return _SINGLE.sub(lambda match: NAME if is_given_name(match.group(0)) else match.group(0), text)
+
+
+def _all_ordinary(match: re.Match[str]) -> bool:
+    words = [word for word in re.findall(rf"[{_LETTER}'’-]+", match.group(0)) if len(word) > 1]
+    return all(is_ordinary(word) or is_eponym(word) for word in words)
+
+
+def _any_ordinary(match: re.Match[str]) -> bool:
+    return any(is_ordinary(word) for word in re.findall(rf"[{_LETTER}'’-]+", match.group(0)) if len(word) > 1)

@@ -1,0 +1,155 @@
+"""Identifiers that have a shape: dates, telephone numbers, addresses, numbers of patients and examinations, great ages.
+
+Each rule is a pattern and its surrogate, applied in the order of `NUMBER_RULES`; what must survive (sizes, vertebrae,
+Hounsfield units, doses, ratios) is excluded in the pattern that would take it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Final
+
+from privacy.surrogates import ADDRESS, DATE, IDENTIFIER, PHONE
+
+OLDEST: Final = 89
+"""Ages above this are identifying (45 CFR 164.514)."""
+
+_UNIT = (
+    r"(?!\s?(?:[-x×]\s?)?(?:[.,]\d+\s?)?"
+    r"(?:mm|cm|ml|cc|mg|mcg|µg|ug|g|kg|l|hu|kv|kvp|ma|mas|ms|msec|mgy|mci|mbq|iu|u|bpm|mmhg|hz|cells?|copies|%|/|[x×]\s?\d)"
+    r"(?:\b|(?<=[%/\d])))"
+)
+_MONTHS = (
+    r"(?:jan(?:uary|uar|vier|\.)?|feb(?:ruary|ruar|\.)?|f[ée]vr(?:ier|\.)?|mar(?:ch|zo|\.)?|m[äa]rz|mars|"
+    r"apr(?:il|\.)?|avril|abril|june?|juni|juin|junio|jul(?:y|i|io|\.)?|juillet|aug(?:ust|\.)?|ao[ûu]t|agosto|"
+    r"sept?(?:ember|embre|\.)?|o[ck]t(?:ober|obre|\.)?|nov(?:ember|embre|\.)?|de[cz](?:ember|embre|\.)?|"
+    r"d[ée]c(?:embre|\.)?|enero|febrero|mayo|septiembre|noviembre|diciembre|gennaio|febbraio|maggio|giugno|luglio|"
+    r"settembre|ottobre|dicembre)"
+)
+_MAY = r"(?:may|mai)"
+_CAPITAL_MONTH = (
+    r"(?:Jan(?:uary)?|Feb(?:ruary)?|March|Apr(?:il)?|June?|July?|Aug(?:ust)?|Sept?(?:ember)?|Oct(?:ober)?|"
+    r"Nov(?:ember)?|Dec(?:ember)?)"
+)
+_DAY = r"(?:0?[1-9]|[12]\d|3[01])(?:st|nd|rd|th)?"
+_YEAR = r"(?:(?:19|20)\d{2}|['’]\d{2})"
+_SHORT_YEAR = r"(?:(?:19|20)?\d{2})"
+_CLOCK = (
+    r"(?:[,\s]+(?:at\s+)?(?:[01]?\d|2[0-3])[:h][0-5]\d(?::[0-5]\d(?:\.\d+)?)?\s?(?:[ap]\.?m\b\.?|hrs|hours|h\b|Z)?)?"
+)
+_STREET = (
+    r"(?:street|str|st|road|rd|avenue|ave|av|lane|ln|drive|dr|boulevard|blvd|court|ct|place|pl|square|sq|terrace|"
+    r"crescent|close|way|parkway|pkwy|highway|hwy|circle|row|gardens|grove|mews|walk|quay|hill|alley|plaza|loop|trail)"
+)
+
+Rule = tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]]
+
+
+def _rule(pattern: str, surrogate: str | Callable[[re.Match[str]], str], *, exact_case: bool = False) -> Rule:
+    return re.compile(pattern, 0 if exact_case else re.IGNORECASE), surrogate
+
+
+def _over_oldest(match: re.Match[str]) -> str:
+    return match.group(0) if int(match["age"]) <= OLDEST else match.group(0).replace(match["age"], f"over {OLDEST}", 1)
+
+
+_DATES: tuple[Rule, ...] = (
+    _rule(rf"\b(?:19|20)\d{{2}}[-/.](?:0?[1-9]|1[0-2])[-/.](?:0?[1-9]|[12]\d|3[01])(?:T[\d:.]+(?:Z|[+-]\d\d:?\d\d)?)?\b"
+          rf"{_CLOCK}", DATE),
+    _rule(r"(?<![\d.])(?:19|20)\d{2}(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])(?:\d{6}(?:\.\d+)?)?(?!\d)", DATE),
+    _rule(rf"(?<![\d.])\d{{1,2}}\s?([-/.])\s?\d{{1,2}}\s?\1\s?(?:19|20)\d{{2}}(?!\d){_CLOCK}", DATE),
+    _rule(rf"(?<![\d.])\d{{1,2}}([-/])\d{{1,2}}\1\d{{2}}(?![\d-]){_UNIT}{_CLOCK}", DATE),
+    _rule(rf"(?<![\d.])(?:0[1-9]|[12]\d|3[01])\.(?:0[1-9]|1[0-2])\.\d{{2}}(?![\d.]){_UNIT}{_CLOCK}", DATE),
+    _rule(rf"\b{_DAY}[-\s./]*(?:of\s+|de\s+)?{_MONTHS}\b[-\s.,/]*(?:de\s+)?{_YEAR}\b{_CLOCK}", DATE),
+    _rule(rf"\b{_DAY}[-/\s]?{_MONTHS}[-/\s]?\d{{2}}\b{_UNIT}{_CLOCK}", DATE),
+    _rule(rf"\b{_DAY}\.?[-\s/]*(?:of\s+|de\s+)?{_MAY}[-\s.,/]*(?:de\s+)?{_YEAR}\b{_CLOCK}", DATE),
+    _rule(rf"\b{_DAY}[-/]{_MAY}[-/]{_SHORT_YEAR}\b{_CLOCK}", DATE),
+    _rule(rf"\b(?:{_MONTHS}|{_MAY})[-\s.]*{_DAY}(?:\s?,\s?|\s+|-){_YEAR}\b{_CLOCK}", DATE),
+    _rule(rf"\b(?:{_MONTHS}|{_MAY})[-\s.,/]*(?:of\s+)?{_YEAR}\b", DATE),
+    _rule(rf"(?<![\d.-])\b{_DAY}\s(?:of\s+)?{_CAPITAL_MONTH}\b\.?", DATE, exact_case=True),
+    _rule(rf"\b(?:on|since|from|until|till|dated|of|to|by|and|in|last|early|late|mid|est|seit|vom|am)\s+"
+          rf"(?-i:(?=[A-Z]))(?:{_MONTHS}|may)(?:[\s.]+{_DAY})?\b(?!\s?\d)", lambda match: _after_first_word(match)),
+    _rule(rf"\b{_CAPITAL_MONTH}\.?\s{_DAY}\b(?![-.,]?\d){_UNIT}", DATE, exact_case=True),
+    _rule(r"\b(?:on|dated|since|from|vs|versus|study of|exam of|compared (?:to|with))\s+(?:0?[1-9]|[12]\d|3[01])/"
+          r"(?:0?[1-9]|[12]\d|3[01])\b(?!/)", lambda match: _after_first_word(match, last=True)),
+    _rule(r"(?:(?<=\bat )|(?<=@ )|(?<=@))(?:[01]?\d|2[0-3]):[0-5]\d(?::[0-5]\d)?(?:\s?(?:[ap]\.?m\b\.?|hrs|hours|h\b))?", DATE),
+    _rule(r"\b(?:[01]?\d|2[0-3]):[0-5]\d(?::[0-5]\d|(?::[0-5]\d)?\s?(?:[ap]\.?m\b\.?|hrs|hours))(?!\d)", DATE),
+    _rule(r"\bat\s+(?:[01]\d|2[0-3])[0-5]\d\s?(?:hrs|hours|h)\b", f"at {DATE}"),
+)  # fmt: skip
+
+
+def _after_first_word(match: re.Match[str], *, last: bool = False) -> str:
+    """Keep the preposition, replace what follows."""
+    words = match.group(0).rsplit(maxsplit=1) if last else match.group(0).split(maxsplit=1)
+    return f"{words[0]} {DATE}"
+
+
+_NETWORK: tuple[Rule, ...] = (
+    _rule(r"[\w.+-]+\s?(?:@|\(at\)|\[at\])\s?[\w-]+(?:\.[\w-]+)+", IDENTIFIER),
+    _rule(r"\b(?:https?|ftps?|sftp|dicom)://\S+|\bwww\.\S+", IDENTIFIER),
+    _rule(r"\b[a-z0-9-]+(?:\.[a-z0-9-]+)*\.(?:org|com|net|edu|gov|nhs\.uk|ac\.uk|co\.uk|health)(?:/\S*)?(?!\w)", IDENTIFIER),
+    _rule(r"(?<![\d.])(?:\d{1,3}\.){3}\d{1,3}(?![\d.]*\d)", IDENTIFIER),
+    _rule(r"(?<![\d.])\d+(?:\.\d+){4,}(?!\d)", IDENTIFIER),
+)  # fmt: skip
+
+_PHONES: tuple[Rule, ...] = (
+    _rule(r"(?<!\w)(?:\+|00)\d{1,3}[\s.\-/]?(?:\(\d{1,5}\)[\s.\-/]?)?\d(?:[\s.\-/]?\d){5,12}(?:\s?(?:x|ext\.?)\s?\d+)?(?!\d)", PHONE),
+    _rule(r"(?<!\w)\(\d{2,5}\)[\s.\-]?\d{2,4}(?:[\s.\-]?\d{2,6}){1,3}(?:\s?(?:x|ext\.?)\s?\d+)?(?!\d)", PHONE),
+    _rule(r"(?<![\w.])\d{3}[-.\s]\d{3}[-.\s]\d{4}(?:\s?(?:x|ext\.?)\s?\d+)?(?!\d)", PHONE),
+    _rule(r"(?<![\w.])0\d{1,4}[\s\-/]\d{2,4}(?:[\s\-]?\d{2,6}){1,3}(?!\d)", PHONE),
+    _rule(r"(?<![\w.])\d{3}-\d{4}(?![\d-])", PHONE),
+    _rule(r"\b(?:ext(?:ension)?|pager|bleep|beeper|extn)\.?\s*(?:no\.?|number|#|:)?\s*#?\d{2,7}\b", PHONE),
+    _rule(r"\b(?:phone|telephone|tel|fax|mobile|cell|call(?:ed)? (?:on|at))\.?\s*(?:no\.?|number|#|:)?\s*\+?\(?\d[\d\s().\-/]{3,18}\d", PHONE),
+)  # fmt: skip
+
+_ADDRESSES: tuple[Rule, ...] = (
+    _rule(rf"\b\d{{1,5}}[a-z]?,?\s+(?:(?:north|south|east|west|[nsew])\.?\s+)?(?:(?-i:[A-Z])[\w'’.-]*\s+){{1,4}}(?-i:(?=[A-Z])){_STREET}\b\.?"
+          r"(?:,?\s*(?:apt|apartment|suite|ste|unit|flat|floor|fl|room|#)\.?\s*#?\w{1,5}\b)?", ADDRESS),
+    _rule(r"\b(?:apt|apartment|suite|ste|flat)\.?\s*#?\d{1,5}[a-z]?\b", ADDRESS),
+    _rule(r"\bp\.?\s?o\.?\s?box\s+\d+", ADDRESS),
+    _rule(r"\b(?-i:[A-ZÄÖÜ])[\wäöüß-]*(?:stra(?:ß|ss)e|str\.|weg|platz|allee|gasse|laan|straat)\s+\d{1,4}[a-z]?\b", ADDRESS),
+    _rule(r"\b\d{1,4}(?:\s?bis)?,?\s+(?:rue|avenue|boulevard|chemin|place|via|viale|calle|avenida|piazza|rua)\s+(?:d[eu]s?\s+|del(?:la|l')?\s*|la\s+|l')*"
+          r"(?-i:[A-ZÀ-Ý])[\w'’-]+(?:\s+(?-i:[A-ZÀ-Ý])[\w'’-]+){0,3}", ADDRESS),
+    _rule(r"\b(?:rue|via|viale|calle|avenida|piazza|rua)\s+(?:d[eu]s?\s+|del(?:la|l')?\s*|la\s+|l')*(?-i:[A-ZÀ-Ý])[\w'’-]+(?:\s+(?-i:[A-ZÀ-Ý])[\w'’-]+){0,3},?\s+\d{1,4}\b", ADDRESS),
+    _rule(r"\b(?:(?:[A-Z][a-z'’-]+\s){0,2}[A-Z][a-z'’-]+,\s*)?(?:A[KLRZ]|C[AOT]|D[CE]|FL|GA|HI|I[ADLN]|K[SY]|LA|M[ADEINOST]|N[CDEHJMVY]|O[HKR]|PA|RI|S[CD]|T[NX]|UT|V[AT]|W[AIVY])"
+          r",?\s+\d{5}(?:-\d{4})?\b", ADDRESS, exact_case=True),
+    _rule(r"\b(?:GIR ?0AA|[A-PR-UWYZ][A-HK-Y]?\d[\dA-HJKPSTUW]? ?\d(?!(?:MM|CM|ML|MG|KG|ND|RD|TH|ST|HU)\b)[ABD-HJLNP-UW-Z]{2})\b", ADDRESS, exact_case=True),
+    _rule(r"\b[ABCEGHJ-NPRSTVXY]\d[A-Z][ -]\d[A-Z]\d\b", ADDRESS, exact_case=True),
+    _rule(r"\b(?:zip|post(?:al)?\s?code|plz)\s*(?:code)?\s*[:#]?\s*[a-z0-9]{2,5}[ -]?[a-z0-9]{2,4}\b", ADDRESS),
+    _rule(r"\b(?:[A-Z]{1,2}-)?\d{5}\s+[A-ZÄÖÜ][a-zäöüß]+(?:-[A-Z][a-z]+)?(?=\s*(?:$|[,\n]))", ADDRESS, exact_case=True),
+)  # fmt: skip
+
+_IDENTIFIERS: tuple[Rule, ...] = (
+    _rule(r"\b\d{3}[- ]\d{2}[- ]\d{4}\b", IDENTIFIER),
+    _rule(rf"\b(?!(?:COVID|SARS|NCOV|COV|ISO|ICD|HLA|RECIST|TNM|H1N1)\b)[A-Z]{{1,8}}(?:[-_/:#]?\d){{5,}}[A-Z]?\b{_UNIT}", IDENTIFIER),
+    _rule(r"\b(?!COVID|SARS|NCOV|ISO)[A-Z]{1,5}[-_]?\d{4}[A-Z]?\b(?!\s?(?:mm|cm))", IDENTIFIER, exact_case=True),
+    _rule(rf"(?<![\d.,])\d{{4,}}[-_/]?[A-Z]{{1,4}}(?<!mm)(?<!cm)(?<!ml)(?<!mg)(?<!hu)(?<!kg)(?<!ms)(?<!-n)\d*\b(?!CoV){_UNIT}", IDENTIFIER),
+    _rule(r"\b(?=(?:[A-Z-]*\d){4})(?=(?:[\d-]*[A-Z]){2})(?!COVID|SARS)[A-Z0-9]+(?:[-_][A-Z0-9]+)*\b(?<!mm)(?<!cm)", IDENTIFIER, exact_case=True),
+    _rule(rf"(?<![\d.,])\d{{2,}}(?:[-/_]\d+){{2,}}\b{_UNIT}", lambda match: _if_digits(match, least=7)),
+    _rule(rf"(?<![\d.,])\d+[-_/]\d{{5,}}(?!\d){_UNIT}|(?<![\d.,])\d{{5,}}[-_/]\d+(?!\d){_UNIT}", IDENTIFIER),
+    _rule(r"(?<![\d.,/])\d{3} \d{3} \d{3,4}(?!\d)", IDENTIFIER),
+    _rule(rf"(?<![\d.,])\d{{6,}}(?![\d]|[.,]\d){_UNIT}", IDENTIFIER),
+)  # fmt: skip
+
+
+def _if_digits(match: re.Match[str], *, least: int) -> str:
+    return IDENTIFIER if sum(letter.isdigit() for letter in match.group(0)) >= least else match.group(0)
+
+
+_AGES: tuple[Rule, ...] = (
+    _rule(r"(?<![\d.,/-])(?P<age>\d{2,3})(?=[\s-]?(?:years?|yrs?|y)[\s-]?(?:old|of age|/?o\b))", _over_oldest),
+    _rule(r"(?<![\d.,/-])(?P<age>\d{2,3})(?=\s?(?:y/?o|yo|yrs?)\b)", _over_oldest),
+    _rule(r"(?<![\d.,/-])\b(?P<age>\d{2,3})(?=\s?(?:[MF]\b|(?:female|male|man|woman|lady|gentleman)\b))", _over_oldest),
+    _rule(r"\bage[ds]?\s*(?:[:=]|of|is|was)?\s*0?(?P<age>\d{2,3})\s?(?:Y\b|years?)?", _over_oldest),
+    _rule(r"\b(?:ninety|(?:one )?hundred)(?:[\s-](?:and[\s-])?\w+)?(?=[\s-]years?[\s-](?:old|of age))", f"over {OLDEST}"),
+)  # fmt: skip
+
+NUMBER_RULES: tuple[Rule, ...] = (*_NETWORK, *_DATES, *_ADDRESSES, *_PHONES, *_IDENTIFIERS, *_AGES)
+
+
+def replace_numbers(text: str) -> str:
+    """Every date, telephone number, address, identifying number and great age, replaced by its surrogate."""
+    for pattern, surrogate in NUMBER_RULES:
+        text = pattern.sub(surrogate, text)
+    return text

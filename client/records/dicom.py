@@ -1,9 +1,9 @@
 """DICOM in, readings out. Accepts CR, DX, RF, CT and MR images, classic and enhanced, in every transfer syntax that
 pydicom's plug-ins decode, with or without preamble; a multi-frame file gives one reading per frame.
 
-Refuses (see `Reason`): modalities without a flow, MRI sequences that are not surely T1, T2 or FLAIR, secondary captures,
-documents, localizers, CT whose values are not Hounsfield units, colour, burned-in annotation, synthetic images, and
-whatever is damaged. Of the header, only the allow-list of `privacy.deidentify` is ever parsed.
+Refuses (see `Reason`): modalities without a flow, MRI sequences that are not surely T1, T2 or FLAIR, secondary
+captures, documents, localizers, CT whose values are not Hounsfield units, colour, burned-in annotation, synthetic
+images, and whatever is damaged. Of the header, only the allow-list of `privacy.deidentify` is ever parsed.
 """
 
 from __future__ import annotations
@@ -68,9 +68,7 @@ def open_header(content: bytes, *, pixels: bool = True) -> Any:
     import pydicom
 
     try:
-        header = pydicom.dcmread(
-            BytesIO(content), force=True, specific_tags=_tags(), stop_before_pixels=not pixels
-        )
+        header = pydicom.dcmread(BytesIO(content), force=True, specific_tags=_tags(), stop_before_pixels=not pixels)
     except (MemoryError, KeyboardInterrupt, SystemExit):
         raise
     except BaseException:

@@ -71,9 +71,7 @@ def timing(header: Any) -> MriTiming:
 def acquisition_contrast(header: Any) -> str:
     """The enhanced MR word for what the contrast is, or nothing."""
     return str(
-        header.get("AcquisitionContrast")
-        or _said(header, 0, "MRImageFrameTypeSequence", "AcquisitionContrast")
-        or ""
+        header.get("AcquisitionContrast") or _said(header, 0, "MRImageFrameTypeSequence", "AcquisitionContrast") or ""
     ).strip()
 
 
@@ -122,4 +120,10 @@ def _functional_groups(header: Any, frame: int) -> Iterator[Any]:
 def _many(value: Any) -> list[Any]:
     if value is None or value == "":
         return []
-    return [value] if isinstance(value, (str, bytes, int, float)) else list(value) if hasattr(value, "__iter__") else [value]
+    return (
+        [value]
+        if isinstance(value, (str, bytes, int, float))
+        else list(value)
+        if hasattr(value, "__iter__")
+        else [value]
+    )

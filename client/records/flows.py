@@ -23,9 +23,7 @@ _FLAIR = re.compile(r"flair|dark.?fluid|fluid.?att")
 _T1 = re.compile(r"t1|mp.?rage|spgr|bravo|vibe|\btfl|flash")
 _T2 = re.compile(r"t2|haste|ssfse|\bciss\b|fiesta")
 _CONTRAST = {"T1": "T1", "T2": "T2", "FLUID_ATTENUATED": "FLAIR"}
-_REFUSED_TYPES = frozenset(
-    "ADC DIFFUSION TRACEW FA SWI MIP PHASE PERFUSION T2_STAR TTP MTT CBF CBV".split()
-)
+_REFUSED_TYPES = frozenset("ADC DIFFUSION TRACEW FA SWI MIP PHASE PERFUSION T2_STAR TTP MTT CBF CBV".split())
 
 
 @dataclass(frozen=True)

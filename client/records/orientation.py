@@ -1,8 +1,8 @@
 """Turning images into the radiological convention, and only where the header states how they lie.
 
-Left of the image is the patient's right (sagittal: anterior), top is anterior (axial) or head. The turn is always one of
-the eight symmetries of a rectangle, so that no anatomy is changed. An image that does not say how it lies is left alone:
-a flip on a guess would exchange left and right.
+Left of the image is the patient's right (sagittal: anterior), top is anterior (axial) or head. The turn is always one
+of the eight symmetries of a rectangle, so that no anatomy is changed. An image that does not say how it lies is left
+alone: a flip on a guess would exchange left and right.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a reader returns: images in canonical intensities, with only those words of a header that come from our lists."""
+"""What a reader returns: images in canonical intensities, with only such words of a header as our lists hold."""
 
 from __future__ import annotations
 

@@ -139,13 +139,28 @@ def identity_of(header: Any, *, with_known: bool = False) -> Identity:
     )
 
 
+#: Parts of institutions and addresses that are also everyday words of a report; alone they name nobody.
+_EVERYDAY = frozenset(
+    "hospital hospitals clinic center centre university medical general health healthcare department dept radiology "
+    "imaging institute saint street road lane avenue drive north south east west central city county state new old "
+    "main chest head brain heart body spine xray x-ray mri scan scanner room unit ward anonymous unknown none test the "
+    "and".split()
+)
+_LEAST_WORD, _LEAST_NUMBER = 3, 5
+
+
 def known_words(values: Iterable[str]) -> list[str]:
-    """Every value and every part of it of three characters or more, longest first."""
+    """Every value and every telling part of it, longest first."""
     words: set[str] = set()
     for value in values:
-        parts = [value, value.replace("^", " ").strip(), *re.split(r"[\\^=,;\s]+", value)]
-        words.update(part.strip(" .:") for part in parts)
-    return sorted((word for word in words if len(word) >= 3), key=lambda word: (-len(word), word))
+        parts = [value, value.replace("^", " ").strip(), *re.split(r"[\\^=,;/\s]+", value)]
+        words.update(part.strip(" .:()") for part in parts)
+    return sorted(filter(_telling, words), key=lambda word: (-len(word), word))
+
+
+def _telling(word: str) -> bool:
+    least = _LEAST_NUMBER if re.fullmatch(r"[\d\W]+", word) else _LEAST_WORD
+    return len(word) >= least and word.lower() not in _EVERYDAY
 
 
 def _word(header: Any, name: str) -> str:

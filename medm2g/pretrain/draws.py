@@ -47,9 +47,12 @@ class FixedValidation:
     """The same draws of the same held-out patients every time."""
 
     def __init__(self, batches: StageBatches, *, count: int = 48) -> None:
+        """count: draws per flow; at most four of each patient."""
         random = torch.Generator().manual_seed(_VALIDATION_SEED)
         self.stage = batches.stage
-        self.fixed = [batches.draw(flow, random, count=count) for flow in batches.flows]
+        self.fixed = [
+            batches.draw(flow, random, count=min(count, 4 * len(batches.people[flow]))) for flow in batches.flows
+        ]
 
     @torch.no_grad()
     def __call__(self) -> float:

@@ -1,0 +1,208 @@
+"""Pre-training: each phase learns and trains only its own part, curves are kept, a killed run resumes where it was."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from medm2g import FlowConfig, Generator, preset
+from medm2g.anchors import build_anchors
+from medm2g.errors import ConfigInvalid, FolderInvalid, InputInvalid
+from medm2g.pretrain import PHASES, PhaseBudget, PublicData, PublicPatients, pretrain
+from medm2g.pretrain import run as run_module
+from medm2g.pretrain.continued import continue_on_public
+from medm2g.pretrain.curve import COLUMNS
+from medm2g.pretrain.loop import Average, training_only
+from medm2g.stages import DiffuseLoss
+from medm2g.text_encoder import TextEncoder
+
+FLOWS = (FlowConfig("xray"), FlowConfig("ct"), FlowConfig("text", "text"))
+PATIENTS = 12
+PART = {"codec": "codecs.", "text_codec": "codecs.text.", "align": "alignment.", "trunks": "unets."}
+
+
+def _data() -> PublicData:
+    """A bright square on the left or on the right, and a sentence that says so."""
+    rng = np.random.default_rng(0)
+    images = rng.normal(-0.7, 0.05, size=(2, PATIENTS, 1, 64, 64)).clip(-1, 1)
+    sides = rng.integers(0, 2, PATIENTS)
+    for patient, side in enumerate(sides):
+        images[:, patient, 0, 20:36, 8 + 32 * side : 24 + 32 * side] = 0.6
+    people = np.arange(PATIENTS)
+    return PublicData(
+        images={"xray": images[0].astype(np.float16), "ct": images[1].astype(np.float16)},
+        patients={"xray": people, "ct": people, "text": people},
+        texts=[f"Square on the {'left' if side == 0 else 'right'}." for side in sides],
+        report_of={"xray": people, "ct": people},
+        templates={"xray": ["Chest X-ray."] * PATIENTS, "text": ["Radiology report."] * PATIENTS},
+    )
+
+
+@pytest.fixture
+def fresh(text_encoder: TextEncoder) -> Callable[[], Generator]:
+    def _fresh() -> Generator:
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            return Generator(preset("tiny", flows=FLOWS), text_encoder)
+
+    return _fresh
+
+
+def _state(generator: Generator) -> dict[str, torch.Tensor]:
+    return {key: value.clone() for key, value in generator.state_dict().items() if not key.startswith("text_encoder")}
+
+
+def _changed(before: dict[str, torch.Tensor], after: dict[str, torch.Tensor]) -> set[str]:
+    return {key for key in before if not torch.equal(before[key], after[key])}
+
+
+def _rows(path: Path) -> list[dict[str, str]]:
+    with path.open(encoding="utf-8") as handle:
+        return list(csv.DictReader(handle))
+
+
+STEPS = {"codec": 16, "text_codec": 12, "align": 6, "trunks": 3, "guide": 2}
+
+
+def test_every_phase_trains_its_own_part_and_the_curve_tells(
+    fresh: Callable[[], Generator], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    generator, parts = fresh(), dict(PART)
+    trains = {name: value.requires_grad for name, value in generator.named_parameters()}
+    moved: dict[str, set[str]] = {}
+    train = run_module._train
+
+    def watched(phase: str, run: object, budget: PhaseBudget) -> None:
+        before = _state(generator)
+        train(phase, run, budget)  # type: ignore[arg-type]
+        moved[phase] = _changed(before, _state(generator))
+
+    monkeypatch.setattr(run_module, "_train", watched)
+    told: list[tuple[str, float]] = []
+    pretrain(generator, _data(), out=tmp_path, steps=STEPS, threads=None, progress=lambda p, d, s: told.append((p, d)))
+    assert list(moved) == list(PHASES)
+    for phase, prefix in parts.items():
+        assert moved[phase] and all(key.startswith(prefix) for key in moved[phase])
+    assert not any(key.startswith("codecs.text.") for key in moved["codec"])
+    assert {key.split(".")[0] for key in moved["guide"]} == {"environments", "adapters"}
+    assert {name: value.requires_grad for name, value in generator.named_parameters()} == trains
+    rows = _rows(tmp_path / "curve.csv")
+    assert tuple(rows[0]) == COLUMNS and [phase for phase in PHASES if any(r["phase"] == phase for r in rows)] == list(
+        PHASES
+    )
+    for phase in ("codec", "text_codec", "align"):
+        own = [float(row["validation_loss"]) for row in rows if row["phase"] == phase]
+        assert own[-1] < 0.9 * own[0], phase
+    assert all(told.count((phase, 1.0)) == 1 for phase in PHASES)
+
+
+def test_finished_phases_are_read_back_and_not_repeated(fresh: Callable[[], Generator], tmp_path: Path) -> None:
+    steps = dict.fromkeys(PHASES, 1)
+    first = pretrain(fresh(), _data(), out=tmp_path, steps=steps, phases=("codec", "text_codec"), threads=None)
+    rows = _rows(tmp_path / "curve.csv")
+    resumed = pretrain(fresh(), _data(), out=tmp_path, steps=steps, threads=None)
+    after = _rows(tmp_path / "curve.csv")
+    assert after[: len(rows)] == rows and not {"codec", "text_codec"} & {row["phase"] for row in after[len(rows) :]}
+    whole = pretrain(fresh(), _data(), out=tmp_path / "whole", steps=steps, threads=None)
+    assert not _changed(_state(resumed), _state(whole))  # as if it had never stopped
+    assert all(not key.startswith("codecs.") for key in _changed(_state(first), _state(resumed)))
+
+
+def test_a_folder_of_another_make_is_refused(
+    fresh: Callable[[], Generator], text_encoder: TextEncoder, tmp_path: Path
+) -> None:
+    pretrain(fresh(), _data(), out=tmp_path, steps={"codec": 1}, phases=("codec",), threads=None)
+    other = Generator(preset("tiny", flows=FLOWS, environment_width=24), text_encoder)
+    with pytest.raises(FolderInvalid, match="other sizes"):
+        pretrain(other, _data(), out=tmp_path, steps={"codec": 1}, phases=("codec",), threads=None)
+
+
+def test_all_flows_get_the_one_codec_and_scalings_of_their_own(fresh: Callable[[], Generator], tmp_path: Path) -> None:
+    data = _data()
+    data.images["ct"][:] = data.images["ct"] * 0.5  # type: ignore[index]
+    generator = pretrain(fresh(), data, out=tmp_path, steps={"codec": 5}, phases=("codec",), threads=None)
+    xray, ct = generator.image_codec("xray"), generator.image_codec("ct")
+    for mine, theirs in zip(xray.autoencoder.parameters(), ct.autoencoder.parameters(), strict=True):
+        assert torch.equal(mine, theirs)
+    assert not torch.equal(xray.scaling.scale, ct.scaling.scale)
+    latents = generator.encode_image("ct", torch.from_numpy(data.images["ct"]).float())
+    torch.testing.assert_close(latents.mean((0, 2, 3)), torch.zeros(16), atol=0.2, rtol=0)
+    torch.testing.assert_close(latents.std((0, 2, 3)), torch.ones(16), atol=0.2, rtol=0)
+
+
+def test_a_budget_is_time_or_steps(fresh: Callable[[], Generator], tmp_path: Path) -> None:
+    for wrong in ({}, {"seconds": 1.0, "steps": 2}):
+        with pytest.raises(ConfigInvalid, match="one of them"):
+            PhaseBudget(**wrong)  # type: ignore[arg-type]
+    with pytest.raises(ConfigInvalid, match="either"):
+        pretrain(fresh(), _data(), out=tmp_path)
+    with pytest.raises(ConfigInvalid, match="no pre-training phase"):
+        pretrain(fresh(), _data(), out=tmp_path, budget_minutes=1, phases=("distil",))
+    generator = fresh()
+    pretrain(generator, _data(), out=tmp_path, budget_minutes=1 / 60, phases=("codec",), threads=None)
+    assert 0.9 < float(_rows(tmp_path / "curve.csv")[-1]["seconds"]) < 10
+
+
+def test_public_patients_are_split_and_each_has_only_his_own(fresh: Callable[[], Generator]) -> None:
+    data = _data()
+    training, validation = data.split(0.25, seed=1)
+    assert len(validation) == 3 and not training & validation and len(training | validation) == PATIENTS
+    patients = PublicPatients(fresh(), data)
+    own = patients.patient("3")
+    assert torch.equal(own.images["ct"][0], torch.from_numpy(data.images["ct"][3]))
+    assert own.report_of["ct"].tolist() == [0] and own.text_tokens.shape[0] == 1
+    assert patients.having("text", validation) == [str(who) for who in sorted(validation)]
+
+
+def test_data_that_do_not_fit_together_are_refused() -> None:
+    image = np.zeros((2, 1, 64, 64), dtype=np.float16)
+    with pytest.raises(InputInvalid, match="`patients`"):
+        PublicData(images={"xray": image}, patients={"xray": np.zeros(1, dtype=int)})
+    with pytest.raises(InputInvalid, match="`templates`"):
+        PublicData(images={"xray": image}, patients={"xray": np.zeros(2, dtype=int)}, templates={"xray": ["One."]})
+
+
+def test_the_average_follows_only_what_was_trained() -> None:
+    trained, idle = torch.nn.Parameter(torch.zeros(2)), torch.nn.Parameter(torch.ones(2))
+    average = Average([trained, idle], 0.5)
+    trained.grad = torch.ones(2)
+    with torch.no_grad():
+        trained += 1
+        idle += 1
+    average.update()
+    average.swap()
+    assert 0 < float(trained.detach()[0]) < 1 and torch.equal(idle.detach(), torch.ones(2))
+    average.swap()
+    assert torch.equal(trained.detach(), torch.ones(2))
+
+
+def test_nothing_else_takes_a_gradient_while_a_phase_trains(fresh: Callable[[], Generator]) -> None:
+    generator = fresh()
+    before = {name: value.requires_grad for name, value in generator.named_parameters()}
+    chosen = list(generator.codecs["xray"].parameters())
+    with pytest.raises(RuntimeError, match="planted"), training_only(generator, chosen):
+        assert sum(value.requires_grad for value in generator.parameters()) == len(chosen)
+        raise RuntimeError("planted")
+    assert {name: value.requires_grad for name, value in generator.named_parameters()} == before
+
+
+def test_continued_public_training_moves_the_named_groups_only(fresh: Callable[[], Generator]) -> None:
+    generator = fresh()
+    patients = PublicPatients(generator, _data())
+    patients.encode()
+    stage = DiffuseLoss(generator, patients, flows=("xray", "ct"))
+    before = _state(generator)
+    continue_on_public(
+        stage, ["0", "1"], groups=["diffusion/xray"], number_of_steps=2, patients_per_step=3, learning_rate=1e-3
+    )
+    moved = _changed(before, _state(generator))
+    assert moved and moved <= set(generator.group("diffusion/xray"))
+
+
+def test_anchors_of_pretraining_are_those_of_the_study(text_encoder: TextEncoder) -> None:
+    assert build_anchors(text_encoder).digest == build_anchors(text_encoder).digest

@@ -28,6 +28,8 @@ GRADIENT = 0.5
 KL = 1e-5
 """k, per latent value: just enough to bound the latents; their scale is set afterwards."""
 _VALIDATION_IMAGES = 128
+_LINEAR_IMAGES = 2000
+"""Images from which the linear part of the codec is fitted before training starts."""
 
 
 def train_codecs(
@@ -49,6 +51,7 @@ def train_codecs(
     codec = generator.image_codec(flows[0])
     images = _mixed(patients, flows, training)
     held = _mixed(patients, flows, validation)[:_VALIDATION_IMAGES].float()
+    codec.fit_linear(images[:_LINEAR_IMAGES].float())
 
     def batch_loss(step: int, random: torch.Generator) -> Tensor:
         chosen = images[torch.randint(len(images), (settings.batch_size,), generator=random)].float()

@@ -15,10 +15,8 @@ from medm2g.anchors import build_anchors
 from medm2g.errors import ConfigInvalid, FolderInvalid, InputInvalid
 from medm2g.pretrain import PHASES, PhaseBudget, PublicData, PublicPatients, pretrain
 from medm2g.pretrain import run as run_module
-from medm2g.pretrain.continued import continue_on_public
 from medm2g.pretrain.curve import COLUMNS
 from medm2g.pretrain.loop import Average, training_only
-from medm2g.stages import DiffuseLoss
 from medm2g.text_encoder import TextEncoder
 
 FLOWS = (FlowConfig("xray"), FlowConfig("ct"), FlowConfig("text", "text"))
@@ -189,19 +187,6 @@ def test_nothing_else_takes_a_gradient_while_a_phase_trains(fresh: Callable[[], 
         assert sum(value.requires_grad for value in generator.parameters()) == len(chosen)
         raise RuntimeError("planted")
     assert {name: value.requires_grad for name, value in generator.named_parameters()} == before
-
-
-def test_continued_public_training_moves_the_named_groups_only(fresh: Callable[[], Generator]) -> None:
-    generator = fresh()
-    patients = PublicPatients(generator, _data())
-    patients.encode()
-    stage = DiffuseLoss(generator, patients, flows=("xray", "ct"))
-    before = _state(generator)
-    continue_on_public(
-        stage, ["0", "1"], groups=["diffusion/xray"], number_of_steps=2, patients_per_step=3, learning_rate=1e-3
-    )
-    moved = _changed(before, _state(generator))
-    assert moved and moved <= set(generator.group("diffusion/xray"))
 
 
 def test_anchors_of_pretraining_are_those_of_the_study(text_encoder: TextEncoder) -> None:

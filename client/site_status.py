@@ -82,7 +82,7 @@ def _policy_words(status: dict[str, Any]) -> list[str]:
         f"  It declares {policy['declared_patients']} patients (at most {policy['max_patients']} in the store) with"
         f" {', '.join(policy['declared_flows'])}.",
         f"  {ids}",
-        f"  It takes part in {', '.join(policy['allowed_stages'])}, with {policy['minimum_patients']} patients or more.",
+        f"  It takes part in {', '.join(policy['allowed_stages'])}, from {policy['minimum_patients']} patients on.",
         f"  A study may spend epsilon {policy['max_epsilon_per_study']:g}, all studies together"
         f" {policy['max_epsilon']:g}, at a delta of at most {policy['max_delta']:g}. {without}",
     ]

@@ -42,6 +42,7 @@ EXIT_CODES = {
     ("simulations.errors", "RunFailed"): FAILED,
     ("simulations.errors", "SimulationError"): INVALID,
     ("medm2g.errors", "MedM2GError"): INVALID,
+    ("client.vault.errors", "VaultError"): REFUSED,
     ("client.errors", "ClientError"): INVALID,
     ("server.errors", "ServerError"): FAILED,
 }

@@ -64,13 +64,14 @@ class Costs:
     """Seconds and bytes of the whole run on this machine."""
 
     wall_seconds: float
-    training_seconds: float
-    """Inside the sites' vaults."""
+    training_seconds: float | None
+    """Inside the sites' mechanisms; None where the engine cannot tell."""
     evaluation_seconds: float
+    """Judging generators, and the public continuation that they are compared with."""
     preparation_seconds: float
     """Building the sites: phantoms, DICOM, ingest."""
-    federation_seconds: float
-    """Of the rounds, what was not training: messages, aggregation, checkpoints."""
+    federation_seconds: float | None
+    """Of the rounds, what was not training: features, messages, ledgers, aggregation, checkpoints."""
     peak_rss_bytes: int
 
 
@@ -95,16 +96,24 @@ def summarise(outcome: Outcome) -> dict[str, Any]:
         "study": outcome.study.name,
         "digest": outcome.digest,
         "wall_seconds": round(costs.wall_seconds, 2),
-        "training_seconds": round(costs.training_seconds, 2),
+        "training_seconds": _rounded(costs.training_seconds),
         "evaluation_seconds": round(costs.evaluation_seconds, 2),
         "preparation_seconds": round(costs.preparation_seconds, 2),
-        "federation_seconds": round(costs.federation_seconds, 2),
-        "federation_overhead": round(costs.federation_seconds / costs.wall_seconds, 4) if costs.wall_seconds else None,
+        "federation_seconds": _rounded(costs.federation_seconds),
+        "federation_overhead": _share(costs.federation_seconds, costs.wall_seconds),
         "peak_rss_bytes": costs.peak_rss_bytes,
         "private": all(site.private for site in outcome.sites),
         "sites": {site.name: _site(site) for site in outcome.sites},
         "flows": {flow.name: _flow(outcome, flow.name) for flow in outcome.study.flows},
     }
+
+
+def _rounded(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds, 2)
+
+
+def _share(part: float | None, whole: float) -> float | None:
+    return round(part / whole, 4) if part is not None and whole > 0 else None
 
 
 def _site(site: SiteSummary) -> dict[str, Any]:

@@ -146,6 +146,7 @@ class Vault:
 
     def close(self) -> None:
         """Let go of files."""
+        self._store.close()
         self._rounds.close()
         self._incidents.close()
 

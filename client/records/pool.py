@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -53,9 +54,7 @@ def _pool(reader: JobReader, workers: int) -> ProcessPoolExecutor:
 def _prepare(reader: JobReader) -> None:
     global _reader
     _reader = reader
-    import torch
-
-    torch.set_num_threads(1)
+    os.environ["OMP_NUM_THREADS"] = "1"  # torch reads it if an image must be resampled; one core per process
 
 
 def _read(job: Job) -> Outcome:

@@ -1,13 +1,13 @@
 """A trip-wire for streams that patients would share.
 
-Torch, numpy and Python each keep one global random stream. A loss that draws from it gives every patient's draws to
-whoever comes before, so that one patient's absence shifts all the others. The wire sees that such a stream has moved.
-A private stream hidden inside a loss it cannot see: the remove-one test of each loss does.
+Torch and numpy each keep one global random stream. A loss that draws from it gives every patient's draws to whoever
+comes before, so that one patient's absence shifts all the others. The wire sees that such a stream has moved.
+It cannot see a stream hidden inside a loss, and it does not watch Python's `random`, which network libraries use in
+threads of their own: the remove-one audit of each loss catches both.
 """
 
 from __future__ import annotations
 
-import random
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -33,4 +33,4 @@ def _positions() -> tuple[object, ...]:
     _, words, position, *_ = np.random.get_state()
     on_device = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []
     streams = [torch.get_rng_state(), *on_device]
-    return tuple(state.numpy().tobytes() for state in streams), bytes(np.asarray(words)), position, random.getstate()
+    return tuple(state.numpy().tobytes() for state in streams), bytes(np.asarray(words)), position

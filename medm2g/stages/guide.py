@@ -81,7 +81,7 @@ class GuideLoss(Stage):
         """Draws one examination, the roles (those of `only` are targets, if held), then for each row: which records,
         one timestep, the noise, the prompt."""
         records = self.patients.patient(pseudonym)
-        held = one_examination(records, self.flows, generator=generator)
+        held = one_examination(records, self.flows, having=only or (), generator=generator)
         if not held:
             return []
         if len(held) == 1:
@@ -122,7 +122,22 @@ class GuideLoss(Stage):
         """(r * k,)"""
         if kind.endswith(ALONE):
             return self._contrast(kind.removesuffix(ALONE), parameters, tensors)[1]
-        others = self.others(kind)
+        return self._guided(kind, self.others(kind), parameters, tensors)
+
+    def loss_batch(self, kind: str, parameters: Mapping[str, Tensor], stacked: Mapping[str, Tensor]) -> Tensor:
+        """As for every stage; flows that are absent from the whole batch, which say nothing, are left out."""
+        if kind.endswith(ALONE):
+            return super().loss_batch(kind, parameters, stacked)
+        weights = stacked["weight"]
+        flat = {name: tensor.flatten(0, 1) for name, tensor in stacked.items()}
+        heard = tuple(other for other in self.others(kind) if bool(flat[f"present.{other}"].any()))
+        losses = self._guided(kind, heard, parameters, flat).view_as(weights)
+        return ((losses * weights).sum(1) / weights.sum(1)).mean()
+
+    def _guided(
+        self, kind: str, others: tuple[str, ...], parameters: Mapping[str, Tensor], tensors: Mapping[str, Tensor]
+    ) -> Tensor:
+        """(r * k,): the target `kind`, hearing those of `others` that are present. There is always one."""
         heard = [self._contrast(other, parameters, tensors) for other in others]
         present = torch.stack([tensors[f"present.{other}"] for other in others], 1)  # (b, s)
         latents, noise = tensors[f"latents.{kind}"], tensors[f"noise.{kind}"]

@@ -163,16 +163,20 @@ def alone_term(joint: JointDraw, flow: str, *, generator: torch.Generator) -> di
     return state
 
 
-def one_examination(records: PatientRecords, flows: Sequence[str], *, generator: torch.Generator) -> dict[str, Tensor]:
+def one_examination(
+    records: PatientRecords, flows: Sequence[str], *, having: Sequence[str] = (), generator: torch.Generator
+) -> dict[str, Tensor]:
     """By held flow, the rows of one examination of the patient: what was imaged and written together.
 
     Where examinations are unknown, or the one drawn has a single flow, all of the patient's records go together.
+    having: only examinations with one of these flows, if there are any (public pre-training).
     """
     everything = {flow: torch.arange(records.count(flow)) for flow in flows if records.count(flow)}
     labelled = {flow: records.imaging_study[flow] for flow in everything if flow in records.imaging_study}
     if not labelled:
         return everything
-    labels = torch.cat(list(labelled.values()))
+    wanted = [flow for flow in having if flow in labelled] or list(labelled)
+    labels = torch.cat([labelled[flow] for flow in wanted])
     label = labels[torch.randint(len(labels), (1,), generator=generator)]
     together = {flow: (own == label).nonzero()[:, 0] for flow, own in labelled.items()}
     together = {flow: rows for flow, rows in together.items() if len(rows)}

@@ -33,9 +33,9 @@ class RecordStore:
     """A site's records. Prints nothing about its patients."""
 
     def __init__(self, folder: Path, keys: SiteKeys) -> None:
-        self._index = connect(folder / "index.sqlite")
         self._lock = threading.RLock()
         try:
+            self._index = connect(folder / "index.sqlite")
             settings = dict(self._index.execute("SELECT name, value FROM settings").fetchall())
         except sqlite3.DatabaseError:
             raise StoreUnusable("The store's index is damaged: restore the records folder from its backup.") from None

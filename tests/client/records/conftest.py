@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from privacy.keys import SiteKeys
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.uid import UID, ExplicitVRLittleEndian, generate_uid
+
+from privacy.keys import SiteKeys
 
 CLASSES = {
     "CT": "1.2.840.10008.5.1.4.1.1.2",

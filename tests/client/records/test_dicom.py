@@ -8,14 +8,15 @@ from pathlib import Path
 import numpy as np
 import pydicom
 import pytest
+from pydicom.dataset import Dataset
+from pydicom.sequence import Sequence
+
 from client.records import dicom
 from client.records.dicom_frames import frame_facts
 from client.records.dicom_pixels import canonical, decoded_frames
 from client.records.intensity import windowed
 from client.records.quiet import quiet
 from client.records.reasons import Quarantined, Reason
-from pydicom.dataset import Dataset
-from pydicom.sequence import Sequence
 
 Make = Callable[..., Dataset]
 Encode = Callable[[Dataset], bytes]

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from client.commands import app as site_app
 from protocol.version import VERSION
 
 if TYPE_CHECKING:
@@ -78,6 +79,8 @@ class ImageFormat(StrEnum):
     dicom = "dicom"
 
 
+app.add_typer(site_app)
+
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]
 
 
@@ -93,7 +96,9 @@ def simulate(
 ) -> None:
     """Run a whole study on this machine: build its sites, train, evaluate, report."""
     from privacy.allocator import keep_freed_memory
+    from simulations.study_file import read_study
 
+    read_study(study, private=True)  # a mistake in it is told before anything heavy is loaded
     keep_freed_memory()
     from simulations.simulate import Simulation
     from simulations.simulate import simulate as run
@@ -126,6 +131,7 @@ def generate(
     as_json: Json = False,
 ) -> None:
     """Generate any flows from a text, from other flows, or from nothing."""
+    _check_generator(generator)
     from simulations.generate import GenerateOptions
     from simulations.generate import generate as run
 
@@ -156,6 +162,7 @@ def evaluate(
     as_json: Json = False,
 ) -> None:
     """Compare what a generator makes with real records: Fréchet distance per flow, PSNR and SSIM of translations."""
+    _check_generator(generator)
     from simulations.evaluate_folder import evaluate_folder, table
 
     with _progress(as_json) as progress:
@@ -171,14 +178,26 @@ def phantoms(
     out: Annotated[Path, typer.Option(help="Folder to write into; must be empty or absent.")],
     patients: Annotated[int, typer.Option(min=1, help="How many patients.")] = 100,
     seed: Annotated[int, typer.Option(help="Seed of anatomy, findings and noise.")] = 0,
-    population: Annotated[str, typer.Option(help="Which invented hospital.")] = "default",
+    population: Annotated[str, typer.Option(help="Which invented hospital.")] = "hospital-university",
+    flows: Annotated[str | None, typer.Option(help="Flows, comma separated; all that this hospital keeps.")] = None,
+    size: Annotated[int, typer.Option(help="Pixels on a side.")] = 64,
     as_json: Json = False,
 ) -> None:
     """Write an invented hospital's export: a DICOM tree, reports by accession number, and the truth beside."""
-    from simulations.phantom_command import write_hospital
+    from simulations.phantoms.commands import write_hospital
 
+    chosen = tuple(part.strip() for part in flows.split(",") if part.strip()) if flows else None
     with _progress(as_json) as progress:
-        written = write_hospital(out, patients=patients, seed=seed, population=population, progress=progress)
+        written = write_hospital(
+            out,
+            patients=patients,
+            seed=seed,
+            population=population,
+            flows=chosen,
+            size=size,
+            processes=os.cpu_count() or 1,
+            progress=progress,
+        )
     if as_json:
         _print_json(written)
     else:
@@ -191,7 +210,8 @@ def pretrain(
     data: Annotated[Path | None, typer.Option(help="Public image folder or DICOM tree; phantoms without.")] = None,
     text: Annotated[Path | None, typer.Option(help="More public sentences, one per line.")] = None,
     out: Annotated[Path, typer.Option(help="Generator folder to write.")] = Path("runs/pretrain"),
-    seconds: Annotated[float, typer.Option(min=1, help="Time to spend training.")] = 3600.0,
+    minutes: Annotated[float, typer.Option(min=0.01, help="Time to spend training.")] = 60.0,
+    patients: Annotated[int, typer.Option(min=2, help="How many phantoms, without --data.")] = 3000,
     seed: Annotated[int, typer.Option(help="Seed of initialisation and order.")] = 0,
     as_json: Json = False,
 ) -> None:
@@ -199,18 +219,24 @@ def pretrain(
     from privacy.allocator import keep_freed_memory
 
     keep_freed_memory()
-    from simulations.pretrain_command import PretrainOptions
-    from simulations.pretrain_command import pretrain as run
+    from simulations.pretrain_command import PretrainOptions, pretrain_generator
 
+    options = PretrainOptions(
+        study_path=study, data=data, text=text, out=out, minutes=minutes, patients=patients, seed=seed
+    )
     with _progress(as_json) as progress:
-        result = run(
-            PretrainOptions(study_path=study, data=data, text=text, out=out, seconds=seconds, seed=seed),
-            progress=progress,
-        )
+        result = pretrain_generator(options, progress=progress)
     if as_json:
         _print_json(result)
     else:
-        typer.echo(f"A generator lies in {out}.")
+        typer.echo(f"A generator lies in {result['generator']}.")
+
+
+def _check_generator(word: str) -> None:
+    """Whether there is such a generator, before anything heavy is loaded."""
+    from simulations.generators import generator_folder
+
+    generator_folder(word)
 
 
 def _version(value: bool) -> None:

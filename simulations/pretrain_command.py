@@ -1,0 +1,129 @@
+"""`fedm2g pretrain`: the public parts of a generator, from phantoms or from a folder of public records."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.progress import Progress
+
+from medm2g.config import FlowConfig, GeneratorConfig, preset
+from medm2g.generator import Generator
+from medm2g.pretrain import PHASES, PublicData, pretrain
+from protocol.study import DEFAULT_FLOWS, FlowSpec, Study
+from simulations.errors import InputInvalid
+from simulations.phantoms import EVERYTHING, cohort, render_cohort
+from simulations.public_phantoms import public_data
+from simulations.public_records import public_records, with_sentences
+
+#: Public phantoms come from this population; hospitals and referee have others.
+POPULATION = "public"
+
+
+@dataclass(frozen=True)
+class PretrainOptions:
+    """One call of the command."""
+
+    out: Path
+    study_path: Path | None = None
+    data: Path | None = None
+    text: Path | None = None
+    patients: int = 3000
+    """Phantoms; unused where `data` is given."""
+    minutes: float = 60.0
+    seed: int = 0
+
+
+def pretrain_generator(options: PretrainOptions, *, progress: Progress) -> dict[str, Any]:
+    """Train, or go on with what `out` holds; returns where the generator lies. Raises InputInvalid, StudyInvalid."""
+    study = Study.read(options.study_path) if options.study_path else None
+    flows = study.flows if study else DEFAULT_FLOWS
+    config = _config(study, flows)
+    data = _data(options, flows, config, progress)
+    import torch
+
+    torch.manual_seed(options.seed)
+    bar = progress.add_task("pre-training", total=float(len(PHASES)))
+    phases = list(PHASES)
+
+    def tell(phase: str, done: float, seconds_left: float) -> None:
+        progress.update(bar, description=f"pre-training: {phase}", completed=phases.index(phase) + done)
+
+    pretrain(
+        Generator(config),
+        data,
+        out=options.out,
+        budget_minutes=options.minutes,
+        seed=options.seed,
+        card=_card(options),
+        progress=tell,
+    )
+    return {"generator": str(options.out / "generator"), "curve": str(options.out / "curve.csv")}
+
+
+def _config(study: Study | None, flows: tuple[FlowSpec, ...]) -> GeneratorConfig:
+    declared = tuple(FlowConfig(flow.name, flow.kind) for flow in flows)
+    if study is None:
+        return preset("tiny", flows=declared)
+    return preset(study.preset, flows=declared, diffusion_subset=study.training.diffusion_subset)
+
+
+def _data(
+    options: PretrainOptions, flows: tuple[FlowSpec, ...], config: GeneratorConfig, progress: Progress
+) -> PublicData:
+    if options.data is not None:
+        if not options.data.exists():
+            raise InputInvalid(f"There is no folder {options.data}: give public records, or leave --data out.")
+        bar = progress.add_task("reading records", total=None)
+        data = public_records(
+            options.data,
+            flows,
+            size=config.image_size,
+            progress=lambda seen, total: progress.update(bar, completed=seen, total=total),
+        )
+    else:
+        if unknown := [flow.name for flow in flows if flow.name not in EVERYTHING]:
+            raise InputInvalid(f"No phantom shows the flow {unknown[0]}: give public records with --data.")
+        bar = progress.add_task("drawing public phantoms", total=options.patients)
+        records = render_cohort(
+            cohort(POPULATION, options.patients, seed=options.seed),
+            EVERYTHING,
+            size=config.image_size,
+            on_patient=lambda: progress.advance(bar),
+        )
+        data = _only(public_data(records), {flow.name for flow in flows})
+    return with_sentences(data, _sentences(options.text))
+
+
+def _only(data: PublicData, flows: set[str]) -> PublicData:
+    """The data without flows that the study does not have."""
+    if set(data.images) | {data.text_flow} <= flows:
+        return data
+    spoken = data.text_flow in flows
+    return PublicData(
+        images={flow: images for flow, images in data.images.items() if flow in flows},
+        patients={flow: numbers for flow, numbers in data.patients.items() if flow in flows},
+        texts=data.texts if spoken else (),
+        report_of={flow: rows for flow, rows in data.report_of.items() if flow in flows} if spoken else {},
+        templates={flow: texts for flow, texts in data.templates.items() if flow in flows},
+        examinations={flow: numbers for flow, numbers in data.examinations.items() if flow in flows},
+        text_flow=data.text_flow,
+    )
+
+
+def _sentences(path: Path | None) -> list[str]:
+    if path is None:
+        return []
+    if not path.is_file():
+        raise InputInvalid(f"There is no file {path}: give a text file with one public sentence per line.")
+    return [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+
+
+def _card(options: PretrainOptions) -> str:
+    source = "a folder of public records" if options.data else f"{options.patients} phantoms of the public population"
+    return (
+        "# A MedM2G generator, public parts\n\n"
+        f"Trained by `fedm2g pretrain` on {source}, seed {options.seed}. No hospital's data; no privacy claimed.\n\n"
+        "Not for diagnosis or treatment, and not for training a device without validation on real patients.\n"
+    )

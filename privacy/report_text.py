@@ -50,7 +50,7 @@ _ID_LABEL = (
 _HOSPITAL_LABEL = (
     r"(?:hospital|institution|facility|clinic|practice|organi[sz]ation|health system|referring (?:site|facility))"
 )
-_ADDRESS_LABEL = r"(?:(?:home|street|mailing|postal|patient)?\s*address|residence|lives at|residing at)"
+_ADDRESS_LABEL = r"(?:(?:home|street|mailing|postal|patient)?\s*address|residence)"
 _PHONE_LABEL = r"(?:(?:home|work|cell|mobile|contact)?\s*(?:tele)?(?:phone|fax|tel|mobile)|call\s?back)"
 _ANY_LABEL = (
     rf"(?:{_NAME_LABEL}|{_DATE_LABEL}|{_ID_LABEL}|{_HOSPITAL_LABEL}|{_ADDRESS_LABEL}|{_PHONE_LABEL}|age|sex|gender|"
@@ -99,7 +99,7 @@ _LEADING = re.compile(
 )
 _TRAILING = re.compile(
     rf"[\s|;]*(?:(?:electronically\s+)?(?:dictated|signed|reported|read|verified|approved|authenticated|transcribed|"
-    rf"interpreted|reviewed)[\w\s]{{0,24}}(?:by|on)?\s*[:,]?\s*(?:(?:Dr|Prof|Mrs?|Ms)\.?\s*)?{_SURROGATE}(?:[\s,.]*(?:on|at|{_SURROGATE}))*[\s.,]*)+$",
+    rf"interpreted|reviewed)[\w\s]{{0,24}}\b(?:by|on)\s*[:,]?\s*(?:(?:Dr|Prof|Mrs?|Ms)\.?\s*)?{_SURROGATE}(?:[\s,.]*(?:on|at|{_SURROGATE}))*[\s.,]*)+$",
     re.IGNORECASE,
 )
 

@@ -12,7 +12,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Final
 
-from privacy.surrogates import DATE, HOSPITAL, MARKS, NAME
+from privacy.surrogates import ADDRESS, DATE, HOSPITAL, MARKS, NAME
 
 _UPPER = "A-ZÀ-ÖØ-ÞĀĂĄĆČĎĐĒĘĚĞĢĪĮİĶŁĻĽŃŅŇŐŒŘŚŞŠŢŤŪŮŰŲŹŻŽ"
 _LETTER = rf"{_UPPER}a-zß-öø-ÿāăąćčďđēęěğģīįıķłļľńņňőœřśşšţťūůűųźżž"
@@ -71,7 +71,8 @@ def is_ordinary(word: str) -> bool:
     lower = word.lower().rstrip(".,'’s") if word.lower().endswith(("'s", "’s")) else word.lower().rstrip(".,")
     parts = [part for part in re.split(r"[-/]", lower) if part]
     return all(
-        len(part) == 1 or part in _words("clinical_words.txt") or bool(_MEDICAL_ENDING.search(part)) for part in parts
+        len(part) == 1 or part.isdigit() or part in _words("clinical_words.txt") or bool(_MEDICAL_ENDING.search(part))
+        for part in parts
     )
 
 
@@ -86,11 +87,12 @@ def is_given_name(word: str) -> bool:
 
 
 def _person_end(words: list[str], *, first_is_name: bool) -> int:
-    """How many of these words are the name: it ends where a word of medicine begins."""
+    """How many of these words are the name: it ends where a word of medicine begins (but `Jane White` has two)."""
     count = 0
     for word in words:
         bare = word.strip(".,")
-        if len(bare) > 1 and is_ordinary(bare) and not (first_is_name and count == 0):
+        after_given = count > 0 and all(len(one.strip(".,")) == 1 or is_given_name(one) for one in words[:count])
+        if len(bare) > 1 and is_ordinary(bare) and not after_given and not (first_is_name and count == 0):
             break
         count += 1
     return count
@@ -108,7 +110,7 @@ def _replace_person(match: re.Match[str], *, first_is_name: bool) -> str:
     return f"{lead}{NAME}{rest}{match.group(0)[match.end('person') - match.start() :]}"
 
 
-_CARET = re.compile(rf"\b[{_LETTER}'’-]+(?:\^[{_LETTER}'’.-]*)+")
+_CARET = re.compile(rf"\b[{_LETTER}'’-]{{2,}}\^[{_LETTER}][{_LETTER}'’.-]*(?:\^[{_LETTER}'’.-]*)*")
 _DEGREED = re.compile(rf"\b(?P<person>{_PERSON})(?:,?\s+{_DEGREE}(?![\w])\.?)+")
 _TITLED = re.compile(rf"\b{_TITLE}\s*(?:{_TITLE}\s*)*(?P<person>{_PERSON})")
 _TITLED_LOW = re.compile(rf"\b(?:dr|prof|mr|mrs|ms|miss)\.?\s+(?P<person>[{_LETTER}][{_LETTER}'’-]+)", re.IGNORECASE)
@@ -118,12 +120,12 @@ _CONTACTED = re.compile(
 _REVERSED = re.compile(
     rf"(?m)\b(?P<person>{CAPITAL},[ \t]+{CAPITAL}(?:[ \t]+(?:{INITIAL}|[{_UPPER}]\b|{CAPITAL})){{0,2}})(?=\s*(?:$|[{MARKS}]|\(|;|\||\d|[ \t]{{2}}))"
 )
-_RUN = re.compile(rf"(?<!\w){CAPITAL}(?:[ \t]+(?:{INITIAL}|{_PARTICLE}(?=\s+{CAPITAL})|{CAPITAL}))+(?!\s*:)")
+_RUN = re.compile(rf"(?<!\w){CAPITAL}(?:[ \t]+(?:{INITIAL}|{_PARTICLE}(?=\s+{CAPITAL})|{CAPITAL}))+(?![\w'’-])(?!\s*:)")
 _INITIALLED = re.compile(rf"(?<![\w.])(?:{INITIAL}\s?){{1,3}}{CAPITAL}(?:-{CAPITAL})?")
 _SINGLE = re.compile(rf"(?<!\w){CAPITAL}(?!\w)")
 _HOSPITAL = re.compile(
     rf"\b(?:(?P<lead>(?:(?:St|ST|Mt|Ft)\.?|(?:[Oo]f|[Tt]he|de|la|&|and)|{CAPITAL})[ \t]+){{1,6}}){_HOSPITAL_WORD}\b"
-    rf"(?:[ \t]+(?:of|de|at|in|for)(?:[ \t]+(?:the|{CAPITAL}))+|(?:,?[ \t]+{_HOSPITAL_WORD})+)*"
+    rf"(?:[ \t]+(?:of|de|at|in)(?:[ \t]+(?:the|{CAPITAL}))+|[ \t]+for[ \t]+(?:Sick[ \t]+)?(?:Children|Women|Neurology)|(?:,?[ \t]+{_HOSPITAL_WORD})+)*"
 )
 _HOSPITAL_OF = re.compile(
     rf"\b(?:Hospital|Clinic|University|Institute|Hôpital|Hospices?|Ospedale|Policlinico|CHU|Universitätsklinikum|Klinikum|"
@@ -131,24 +133,45 @@ _HOSPITAL_OF = re.compile(
 )
 
 
+_PLACE_PREFIX = frozenset(
+    "st saint mount mt fort ft port new north south east west lake old great upper lower royal".split()
+)
+
+
 def _replace_hospital(match: re.Match[str]) -> str:
     """Leading words of prose stay ("At the Emergency Department of Mercy Hospital")."""
     pieces = re.split(r"(\s+)", match.group(0))
     words = pieces[::2]
-    kind = next(
-        (
-            i
-            for i, word in enumerate(words)
-            if re.fullmatch(_HOSPITAL_WORD.split("|")[0][3:] + r"|\w+", word) and is_ordinary(word)
-        ),
-        0,
-    )
-    start = 0
-    while start < len(words) - 1 and is_ordinary(words[start]) and start <= kind:
-        start += 1
-    if start >= len(words) - 1 and all(is_ordinary(word) for word in words):
+    if all(is_ordinary(word) or is_eponym(word) for word in words):
         return match.group(0)
+    start = next(i for i, word in enumerate(words) if not is_ordinary(word))
+    while start > 0 and words[start - 1].lower().rstrip(".") in _PLACE_PREFIX:
+        start -= 1
+    first_kind = next((i for i, word in enumerate(words) if re.fullmatch(_HOSPITAL_WORD, word)), start)
+    start = min(start, first_kind)
     return "".join(pieces[: 2 * start]) + HOSPITAL
+
+
+_PLACE_BESIDE = re.compile(
+    rf"(?:(?<={ADDRESS})[ \t]*,?[ \t]*(?P<after>{CAPITAL}(?:[ \t]+{CAPITAL}){{0,2}}(?:,[ \t]*[{_UPPER}]{{2}}\b)?)(?=[ \t]*(?:[,.;\n{MARKS}]|$)))"
+    rf"|(?P<before>(?<=\n){CAPITAL}(?:[ \t]+{CAPITAL}){{0,2}})(?=,?[ \t]*{ADDRESS})"
+)
+_PLACE_IN = re.compile(
+    rf"(?P<lead>\b(?:in|at|from|near|(?:resident|native|citizen) of|(?:travel\w*|trip|moved|transferred|flown|visit) to)[ \t]+)(?P<place>[{_UPPER}][a-zß-öø-ÿ]{{2,}}(?:[- ][{_UPPER}][a-zß-öø-ÿ]{{2,}}){{0,2}})\b"
+)
+
+
+def _replace_place(match: re.Match[str]) -> str:
+    """`in Brackenford`; `in Crohn disease` and `from Neurosurgery` stay."""
+    words = re.split(r"[- ]", match["place"])
+    if all(is_ordinary(word) for word in words) or any(is_eponym(word) for word in words):
+        return match.group(0)
+    count = next((i for i, word in enumerate(words) if is_ordinary(word) and i > 0), len(words))
+    if is_ordinary(words[0]) and words[0].lower() not in _PLACE_PREFIX:
+        return match.group(0)
+    count = max(count, 2) if words[0].lower() in _PLACE_PREFIX and len(words) > 1 else count
+    length = len(" ".join(words[:count]))
+    return f"{match['lead']}{ADDRESS}{match['place'][length:]}"
 
 
 def _replace_run(match: re.Match[str]) -> str:
@@ -189,9 +212,13 @@ def replace_names(text: str) -> str:
     )
     text = _CONTACTED.sub(lambda match: _replace_person(match, first_is_name=False), text)
     text = _REVERSED.sub(lambda match: match.group(0) if _any_ordinary(match) else NAME, text)
+    text = _PLACE_BESIDE.sub(
+        lambda match: match.group(0) if _all_ordinary(match) and not match["after"] else f" {ADDRESS}", text
+    )
     text = _INITIALLED.sub(lambda match: match.group(0) if _all_ordinary(match) else NAME, text)
     text = _RUN.sub(_replace_run, text)
-    return _SINGLE.sub(lambda match: NAME if is_given_name(match.group(0)) else match.group(0), text)
+    text = _SINGLE.sub(lambda match: NAME if is_given_name(match.group(0)) else match.group(0), text)
+    return _PLACE_IN.sub(_replace_place, text)
 
 
 def _all_ordinary(match: re.Match[str]) -> bool:

@@ -104,8 +104,11 @@ _PHONES: tuple[Rule, ...] = (
 )  # fmt: skip
 
 _ADDRESSES: tuple[Rule, ...] = (
-    _rule(rf"\b\d{{1,5}}[a-z]?,?\s+(?:(?:north|south|east|west|[nsew])\.?\s+)?(?:(?-i:[A-Z])[\w'’.-]*\s+){{1,4}}(?-i:(?=[A-Z])){_STREET}\b\.?"
-          r"(?:,?\s*(?:apt|apartment|suite|ste|unit|flat|floor|fl|room|#)\.?\s*#?\w{1,5}\b)?", ADDRESS),
+    _rule(
+        rf"\b\d{{1,5}}[a-z]?,?[ \t]+(?:(?:north|south|east|west|[nsew])\.?[ \t]+)?(?:(?-i:[A-Z])[\w'’.-]*[ \t]+){{1,4}}"
+        rf"(?-i:(?=[A-Z])){_STREET}\b\.?(?:,?[ \t]*(?:apt|apartment|suite|ste|unit|flat|floor|fl|room)\.?[ \t]*#?\d\w{{0,4}}\b)?",
+        ADDRESS,
+    ),
     _rule(r"\b(?:apt|apartment|suite|ste|flat)\.?\s*#?\d{1,5}[a-z]?\b", ADDRESS),
     _rule(r"\bp\.?\s?o\.?\s?box\s+\d+", ADDRESS),
     _rule(r"\b(?-i:[A-ZÄÖÜ])[\wäöüß-]*(?:stra(?:ß|ss)e|str\.|weg|platz|allee|gasse|laan|straat)\s+\d{1,4}[a-z]?\b", ADDRESS),
@@ -124,7 +127,7 @@ _IDENTIFIERS: tuple[Rule, ...] = (
     _rule(r"\b\d{3}[- ]\d{2}[- ]\d{4}\b", IDENTIFIER),
     _rule(rf"\b(?!(?:COVID|SARS|NCOV|COV|ISO|ICD|HLA|RECIST|TNM|H1N1)\b)[A-Z]{{1,8}}(?:[-_/:#]?\d){{5,}}[A-Z]?\b{_UNIT}", IDENTIFIER),
     _rule(r"\b(?!COVID|SARS|NCOV|ISO)[A-Z]{1,5}[-_]?\d{4}[A-Z]?\b(?!\s?(?:mm|cm))", IDENTIFIER, exact_case=True),
-    _rule(rf"(?<![\d.,])\d{{4,}}[-_/]?[A-Z]{{1,4}}(?<!mm)(?<!cm)(?<!ml)(?<!mg)(?<!hu)(?<!kg)(?<!ms)(?<!-n)\d*\b(?!CoV){_UNIT}", IDENTIFIER),
+    _rule(rf"(?<![\d.,])(?!2019-?n?cov)\d{{4,}}[-_/]?[A-Z]{{1,4}}(?<!mm)(?<!cm)(?<!ml)(?<!mg)(?<!hu)(?<!kg)(?<!ms)\d*\b{_UNIT}", IDENTIFIER),
     _rule(r"\b(?=(?:[A-Z-]*\d){4})(?=(?:[\d-]*[A-Z]){2})(?!COVID|SARS)[A-Z0-9]+(?:[-_][A-Z0-9]+)*\b(?<!mm)(?<!cm)", IDENTIFIER, exact_case=True),
     _rule(rf"(?<![\d.,])\d{{2,}}(?:[-/_]\d+){{2,}}\b{_UNIT}", lambda match: _if_digits(match, least=7)),
     _rule(rf"(?<![\d.,])\d+[-_/]\d{{5,}}(?!\d){_UNIT}|(?<![\d.,])\d{{5,}}[-_/]\d+(?!\d){_UNIT}", IDENTIFIER),
@@ -141,8 +144,9 @@ _AGES: tuple[Rule, ...] = (
     _rule(r"(?<![\d.,/-])(?P<age>\d{2,3})(?=[\s-]?(?:years?|yrs?|y)[\s-]?(?:old|of age|/?o\b))", _over_oldest),
     _rule(r"(?<![\d.,/-])(?P<age>\d{2,3})(?=\s?(?:y/?o|yo|yrs?)\b)", _over_oldest),
     _rule(r"(?<![\d.,/-])\b(?P<age>\d{2,3})(?=\s?(?:[MF]\b|(?:female|male|man|woman|lady|gentleman)\b))", _over_oldest),
-    _rule(r"\bage[ds]?\s*(?:[:=]|of|is|was)?\s*0?(?P<age>\d{2,3})\s?(?:Y\b|years?)?", _over_oldest),
+    _rule(r"\bage[ds]?\s*(?:[:=]|of|is|was)?\s*(?P<age>0?\d{2,3})\s?(?:Y\b|years?)?", _over_oldest),
     _rule(r"\b(?:ninety|(?:one )?hundred)(?:[\s-](?:and[\s-])?\w+)?(?=[\s-]years?[\s-](?:old|of age))", f"over {OLDEST}"),
+    _rule(rf"\b(?P<article>a)(?= over {OLDEST}\b)", r"\g<article>n"),
 )  # fmt: skip
 
 NUMBER_RULES: tuple[Rule, ...] = (*_NETWORK, *_DATES, *_ADDRESSES, *_PHONES, *_IDENTIFIERS, *_AGES)

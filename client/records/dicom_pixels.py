@@ -14,7 +14,7 @@ from client.records.intensity import AIR, TOP, by_percentiles, hounsfield, windo
 from client.records.reading import Plane, check_size
 from client.records.reasons import Reason
 
-Decoded = npt.NDArray[np.generic]
+Decoded = npt.NDArray[Any]
 _GREY_TOLERANCE = 8  # lossy colour codecs do not keep three equal planes exactly equal
 _LEAST_INSIDE = 0.01  # a window that shows less than this share of the pixels as grey is not meant for this image
 

@@ -26,7 +26,7 @@ class Turn:
     flip_rows: bool = False
     flip_columns: bool = False
 
-    def apply(self, plane: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
+    def apply(self, plane: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """(rows, columns) turned."""
         turned = plane.T if self.transpose else plane
         return turned[:: -1 if self.flip_rows else 1, :: -1 if self.flip_columns else 1]

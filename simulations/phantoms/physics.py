@@ -50,7 +50,8 @@ class PhysicsConfig:
 @lru_cache(maxsize=16)
 def _axis(field_cm: float, pixels: int) -> Array:
     """Pixel centres, cm."""
-    return ((np.arange(pixels, dtype=np.float32) + 0.5) / pixels - 0.5) * np.float32(field_cm)
+    axis = ((np.arange(pixels, dtype=np.float32) + 0.5) / pixels - 0.5) * np.float32(field_cm)
+    return np.asarray(axis, dtype=np.float32)
 
 
 def _pool(values: Array, factor: int) -> Array:
@@ -59,17 +60,27 @@ def _pool(values: Array, factor: int) -> Array:
     return values.reshape(size, factor, size, factor).mean(axis=(1, 3), dtype=np.float32)
 
 
+def field_cm(region: str, physics: PhysicsConfig) -> float:
+    """Edge of the axial slice."""
+    return physics.chest_field_cm if region == "chest" else physics.head_field_cm
+
+
+def slice_level(patient: Patient, region: str) -> float:
+    """z of the axial slice that shows the region's finding, cm."""
+    if region == "head":
+        return patient.head.level
+    finding = patient.chest_finding
+    level = {"none": 3.0, "cardiomegaly": 5.0, "effusion": patient.chest.diaphragm - 5.5, "pneumothorax": 0.0}
+    return level.get(finding.kind, finding.centre[2])
+
+
 def axial_labels(patient: Patient, region: str, physics: PhysicsConfig, size: int) -> npt.NDArray[np.uint8]:
     """(supersampled size, same) tissue labels of the axial slice through the region's finding."""
-    pixels = size * physics.supersampling
-    if region == "chest":
-        axis = _axis(physics.chest_field_cm, pixels)
-        finding = patient.chest_finding
-        level = {"none": 3.0, "cardiomegaly": 5.0, "effusion": patient.chest.diaphragm - 5.5, "pneumothorax": 0.0}
-        z = np.float32(level.get(finding.kind, finding.centre[2]))
-        return chest_tissue(patient, axis[None, :], axis[:, None], np.full((1, 1), z), posture="supine")
-    axis = _axis(physics.head_field_cm, pixels)
-    return head_tissue(patient, axis[None, :], axis[:, None], np.full((1, 1), np.float32(patient.head.level)))
+    axis = _axis(field_cm(region, physics), size * physics.supersampling)
+    z = np.full((1, 1), np.float32(slice_level(patient, region)))
+    if region == "head":
+        return head_tissue(patient, axis[None, :], axis[:, None], z)
+    return chest_tissue(patient, axis[None, :], axis[:, None], z, posture="supine")
 
 
 def render_ct(
@@ -113,19 +124,31 @@ def render_xray(
     return _windowed(gaussian_filter(-np.log(detected), 0.35 * size / 64), physics)
 
 
+def mri_times(sequence: str, physics: PhysicsConfig, scanner: Scanner) -> tuple[float, float, float]:
+    """(TR, TE, TI) in ms as this scanner runs a sequence; TI is zero where nothing is inverted."""
+    if sequence == "FLAIR":
+        tr, te, ti = physics.flair_tr_te_ti
+        return tr, te, ti * (0.5 + 0.5 * scanner.mri_field)  # tuned to null CSF at the scanner's field
+    tr, te = physics.t1_tr_te if sequence == "T1" else physics.t2_tr_te
+    return tr, te, 0.0
+
+
+def mri_signal(sequence: str, physics: PhysicsConfig, scanner: Scanner) -> Array:
+    """(tissues,) magnitude by the spin-echo, or inversion-recovery, equation."""
+    t1, t2, density = lookup("t1") * scanner.mri_field, lookup("t2"), lookup("pd")
+    tr, te, ti = mri_times(sequence, physics, scanner)
+    if ti:
+        signal = density * np.abs(1 - 2 * np.exp(-ti / t1) + np.exp(-tr / t1)) * np.exp(-te / t2)
+    else:
+        signal = density * (1 - np.exp(-tr / t1)) * np.exp(-te / t2)
+    return signal.astype(np.float32)
+
+
 def render_mri(
     labels: npt.NDArray[np.uint8], sequence: str, physics: PhysicsConfig, scanner: Scanner, rng: np.random.Generator
 ) -> npt.NDArray[np.uint16]:
     """(size, size), 0..4095, of one sequence: T1, T2 or FLAIR."""
-    t1, t2, density = lookup("t1") * scanner.mri_field, lookup("t2"), lookup("pd")
-    if sequence == "FLAIR":
-        tr, te, ti = physics.flair_tr_te_ti
-        ti = ti * (0.5 + 0.5 * scanner.mri_field)  # the sequence is tuned to null CSF at the scanner's field
-        signal = density * np.abs(1 - 2 * np.exp(-ti / t1) + np.exp(-tr / t1)) * np.exp(-te / t2)
-    else:
-        tr, te = physics.t1_tr_te if sequence == "T1" else physics.t2_tr_te
-        signal = density * (1 - np.exp(-tr / t1)) * np.exp(-te / t2)
-    image = _pool(signal.astype(np.float32)[labels], physics.supersampling)
+    image = _pool(mri_signal(sequence, physics, scanner)[labels], physics.supersampling)
     size = image.shape[0]
     axis = _axis(2.0, size)
     slope_x, slope_y, bowl = rng.uniform(-1, 1, 3) * scanner.mri_bias
@@ -141,6 +164,13 @@ def render_mri(
 def _windowed(image: Array, physics: PhysicsConfig) -> npt.NDArray[np.uint16]:
     low, high = np.percentile(image, physics.window_percentiles)
     return np.rint(np.clip((image - low) / max(high - low, 1e-6), 0, 1) * FULL_SCALE).astype(np.uint16)
+
+
+def render_lateral(
+    patient: Patient, physics: PhysicsConfig, scanner: Scanner, size: int = 64
+) -> npt.NDArray[np.uint16]:
+    """(size, size) lateral X-ray, front at the left. Deterministic in the patient."""
+    return render_xray(patient, physics, scanner, np.random.default_rng([patient.seed, 20]), size, "LATERAL")
 
 
 SEQUENCES = {"mri_t1": "T1", "mri_t2": "T2", "mri_flair": "FLAIR"}

@@ -25,7 +25,7 @@ format: $(STAMP)
 	$(BIN)/ruff format --quiet .
 
 test: lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 check: test
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -34,6 +35,7 @@ def run(
     """Run it. options: those of `server.app.run_study` (resume, stop_after, on_round). Raises ServerError."""
     if engine == "ray":
         return _on_ray(study, sites, generator_folder=generator_folder, out=out, **options)
+    logging.getLogger("flwr").setLevel(logging.WARNING)  # the progress bar says what its lines would
     configs = {site.spec.name: _node_config(site, generator_folder) for site in sites}
     grid = LocalGrid({site.spec.name: relay.app for site in sites}, node_configs=configs)
     vaults = [vault_of(config) for config in configs.values()]

@@ -27,8 +27,10 @@ from simulations.evaluation import EvaluationSettings
 from simulations.generators import generator_folder
 from simulations.held_out import HeldOut
 from simulations.held_out_phantoms import held_out_phantoms
+from simulations.phantoms import PhysicsConfig
 from simulations.public_continued import continue_in_public
-from simulations.scenario import SimulatedSite, build_phantom_sites, build_sites_from
+from simulations.real_sites import build_sites_from
+from simulations.scenario import SimulatedSite, build_phantom_sites
 from simulations.snapshots import Snapshots
 from simulations.study_file import read_study, write_study
 from simulations.summary import Costs, Outcome, SiteSummary, summarise, write_summary
@@ -111,7 +113,7 @@ def simulate(simulation: Simulation, *, progress: Progress) -> dict[str, Any]:
             progress=progress,
             why_not_continued=why_not,
         )
-    outcome = _outcome(study, sites, result, verdicts, clock, simulation.engine)
+    outcome = _outcome(study, sites, result, verdicts, clock, invented=held_out.invented)
     with clock.measure("report"):
         show(out / "report.html", outcome, verdicts, held_out, simulation.evaluation, folder, result.generator)
     summary = summarise(outcome)
@@ -187,7 +189,8 @@ def _outcome(
     result: StudyResult,
     verdicts: Verdicts,
     clock: Clock,
-    engine: str,
+    *,
+    invented: bool,
 ) -> Outcome:
     training = [record.training_seconds for record in result.records]
     trained = sum(seconds for seconds in training if seconds is not None)
@@ -211,6 +214,7 @@ def _outcome(
         after=verdicts.after,
         public_continued=verdicts.public_continued,
         held_out_accuracy=verdicts.held_out_accuracy,
+        physics=PhysicsConfig().digest() if invented else None,
     )
 
 

@@ -87,6 +87,8 @@ class Outcome:
     after: Quality
     public_continued: Quality
     held_out_accuracy: Mapping[str, float] = field(default_factory=dict)
+    physics: str | None = None
+    """Digest of the phantoms' physics; None where the records are real."""
 
 
 def summarise(outcome: Outcome) -> dict[str, Any]:
@@ -102,6 +104,7 @@ def summarise(outcome: Outcome) -> dict[str, Any]:
         "federation_seconds": _rounded(costs.federation_seconds),
         "federation_overhead": _share(costs.federation_seconds, costs.wall_seconds),
         "peak_rss_bytes": costs.peak_rss_bytes,
+        "physics": outcome.physics,
         "private": all(site.private for site in outcome.sites),
         "sites": {site.name: _site(site) for site in outcome.sites},
         "flows": {flow.name: _flow(outcome, flow.name) for flow in outcome.study.flows},

@@ -1,0 +1,160 @@
+"""A whole tiny study on one machine: what a run leaves, what it says, and that privacy off repeats to the bit."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from rich.progress import Progress
+
+from medm2g.config import FlowConfig, preset
+from medm2g.generator import Generator
+from medm2g.metrics.referee import Referee, RefereeConfig
+from medm2g.metrics.report_features import ReportFeatures
+from privacy.errors import PolicyRefused
+from protocol.digests import digest_folder
+from protocol.study import Study
+from simulations.errors import InputInvalid
+from simulations.evaluation import EvaluationSettings
+from simulations.simulate import Simulation, simulate
+from simulations.train_referee import LABELS
+
+pytestmark = pytest.mark.usefixtures("task_identity")
+
+STUDY = """
+name = "tiny"
+generator = "{generator}"
+flows = [{{name = "xray", modalities = ["CR", "DX"]}}, {{name = "text", kind = "text"}}]
+[[sites]]
+name = "north"
+flows = ["xray", "text"]
+declared_patients = 50
+population = "hospital-xray"
+[[sites]]
+name = "south"
+flows = ["xray"]
+declared_patients = 50
+population = "hospital-university"
+[[stages]]
+name = "align"
+rounds = 1
+[[stages]]
+name = "diffuse"
+rounds = 2
+"""
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a random generator, a random referee and a study of two small hospitals."""
+    place = tmp_path_factory.mktemp("simulate")
+    config = preset("tiny", flows=(FlowConfig("xray"), FlowConfig("text", "text")))
+    Generator(config).save_pretrained(place / "initial")
+    every = tuple(range(len(LABELS)))
+    Referee(RefereeConfig(("xray",), LABELS, {"xray": every})).save(place / "referee")
+    ReportFeatures.fit(np.random.default_rng(0).normal(size=(96, 384))).save(place / "referee")
+    (place / "study.toml").write_text(STUDY.format(generator=place / "initial"))
+    return place
+
+
+@pytest.fixture
+def simulation(place: Path, tmp_path: Path) -> Simulation:
+    return Simulation(
+        place / "study.toml",
+        out=tmp_path / "run",
+        evaluation=EvaluationSettings(sampling_seeds=(1,), num_inference_steps=2, guidance_scale=1.0),
+        per_flow=16,
+        public_continued=False,
+        referee_folder=place / "referee",
+    )
+
+
+def _run(simulation: Simulation) -> dict:
+    return simulate(simulation, progress=Progress(disable=True))
+
+
+def test_a_private_run_leaves_everything_and_stays_within_its_budget(simulation: Simulation) -> None:
+    summary = _run(replace(simulation, public_continued=True))
+    out = simulation.out
+    assert out is not None
+    for name in ("generator/config.json", "study.toml", "rounds.jsonl", "summary.json", "report.html"):
+        assert (out / name).is_file(), name
+    assert json.loads((out / "summary.json").read_text()) == json.loads(json.dumps(summary))
+    for site in summary["sites"].values():
+        assert 0 < site["epsilon"] <= site["max_epsilon"]
+        assert site["delta"] == pytest.approx(0.1 / 50) and site["rounds"] == 3
+        assert site["bytes_up"] > 0 and site["bytes_down"] > 0
+    xray = summary["flows"]["xray"]
+    assert xray["frechet_before"] > 0 and xray["frechet_after"] > 0
+    assert xray["frechet_public_continued"] not in (None, xray["frechet_before"], xray["frechet_after"])
+    assert summary["training_seconds"] > 0 and summary["peak_rss_bytes"] > 1e8
+    assert Study.read(out / "study.toml").generator_digest
+    page = (out / "report.html").read_text()
+    assert "may be shared" in page and "NOT PRIVATE" not in page
+    assert len((out / "rounds.jsonl").read_text().splitlines()) == 3
+
+
+def test_without_privacy_runs_repeat_and_a_resumed_run_equals_them(simulation: Simulation, tmp_path: Path) -> None:
+    off = replace(simulation, privacy=False)
+    summary = _run(off)
+    page = (tmp_path / "run" / "report.html").read_text()
+    assert "NOT PRIVATE: Every site" in page and not summary["private"]
+    assert all(site["epsilon"] is None and site["reasons"] for site in summary["sites"].values())
+    stopped = replace(off, out=tmp_path / "stopped", stop_after=2)
+    assert _run(stopped) == {}
+    assert not (tmp_path / "stopped" / "generator").exists()
+    _run(replace(stopped, stop_after=None, resume=True))
+    assert digest_folder(tmp_path / "stopped" / "generator") == digest_folder(tmp_path / "run" / "generator")
+
+
+def test_a_site_with_too_few_patients_is_refused_by_name_and_with_the_reason(
+    simulation: Simulation, tmp_path: Path
+) -> None:
+    few = simulation.study_path.read_text().replace("declared_patients = 50", "declared_patients = 20")
+    (tmp_path / "few.toml").write_text(few)
+    with pytest.raises(PolicyRefused, match="Site north refuses the study: .*too few patients.* at least 50"):
+        _run(replace(simulation, study_path=tmp_path / "few.toml"))
+
+
+def test_a_folder_that_is_no_run_is_never_overwritten(simulation: Simulation, tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "thesis.doc").write_text("years of work")
+    with pytest.raises(InputInvalid, match="not a run"):
+        _run(simulation)
+    with pytest.raises(InputInvalid, match="nothing to resume"):
+        _run(replace(simulation, resume=True))
+    assert (tmp_path / "run" / "thesis.doc").read_text() == "years of work"
+
+
+def test_real_images_are_split_by_patient_and_the_page_forbids_sharing(
+    simulation: Simulation, corpus: Path, tmp_path: Path
+) -> None:
+    import csv
+
+    folder = tmp_path / "data"
+    folder.mkdir()
+    with (corpus / "index.csv").open(encoding="utf-8", newline="") as stream:
+        rows = [row for row in csv.DictReader(stream) if row["site_group"] == "germany-hannover"]
+    patients = sorted({row["patient_id"] for row in rows})
+    seen: set[str] = set()
+    rows = [row for row in rows if row["patient_id"] not in seen and not seen.add(row["patient_id"])]  # type: ignore[func-returns-value]
+    for row in rows:
+        (folder / row["path"]).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(corpus / row["path"], folder / row["path"])
+    with (folder / "index.csv").open("w", encoding="utf-8", newline="") as stream:
+        writer = csv.DictWriter(stream, rows[0].keys())
+        writer.writeheader()
+        writer.writerows(rows)
+    study = simulation.study_path.read_text().split("[[sites]]")
+    one = study[1].replace("hospital-xray", "germany-hannover")
+    (tmp_path / "one.toml").write_text(f"{study[0]}[[sites]]{one}[[stages]]\nname = 'diffuse'\nrounds = 1\n")
+    summary = _run(replace(simulation, study_path=tmp_path / "one.toml", data=folder))
+    assert len(patients) == 57
+    assert summary["flows"]["xray"]["reasons"]["frechet_before"] == "Fewer than 16 held-out records."
+    page = (tmp_path / "run" / "report.html").read_text()
+    assert "contains real images: do not share" in page
+    assert not any(patient in page for patient in patients)

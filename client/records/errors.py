@@ -14,6 +14,10 @@ class SourceUnusable(RecordsError):
     """What was given to ingest is not something that can be ingested."""
 
 
+class PoolUnusable(RecordsError):
+    """Helper processes cannot be started, for instance from a script that does not guard its main code."""
+
+
 class StoreUnusable(RecordsError):
     """The store is missing, damaged, or was made with other keys or another image size."""
 

@@ -64,7 +64,7 @@ def ingest(
 ) -> IngestReport:
     """Ingest a DICOM tree, NIfTI volumes, or an image folder with an index CSV.
 
-    Raises SourceUnusable, StoreUnusable or KeysUnusable; never for one file.
+    Raises SourceUnusable, StoreUnusable, PoolUnusable or KeysUnusable; never for one file.
     """
     listing = list_source(Path(source), filters=filters or Filters(), image_size=image_size)
     pseudonyms = Pseudonyms(SiteKeys.open(Path(site_dir)).pseudonym_key)

@@ -6,8 +6,10 @@ import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from multiprocessing import get_context
 
+from client.records.errors import PoolUnusable
 from client.records.reading_job import JobReader, Outcome
 from client.records.reasons import Reason
 from client.records.sources import Job
@@ -20,7 +22,7 @@ def outcomes(reader: JobReader, jobs: Sequence[Job], *, workers: int) -> Iterato
     """One outcome per job, in the order of the jobs, whatever the number of workers.
 
     With one worker everything happens here, and a decoder that crashes (not: raises) ends the ingest; what was stored
-    stays, and the next ingest goes on. With more, such a file is quarantined.
+    stays, and the next ingest goes on. With more, such a file is quarantined. Raises PoolUnusable.
     """
     if workers <= 1 or len(jobs) < 2:
         yield from map(reader.read, jobs)
@@ -28,7 +30,7 @@ def outcomes(reader: JobReader, jobs: Sequence[Job], *, workers: int) -> Iterato
     done = 0
     while done < len(jobs):
         try:
-            with _pool(reader, workers) as pool:
+            with _started(reader, workers) as pool:
                 for outcome in pool.map(_read, jobs[done:], chunksize=_CHUNK):
                     done += 1
                     yield outcome
@@ -40,15 +42,27 @@ def outcomes(reader: JobReader, jobs: Sequence[Job], *, workers: int) -> Iterato
 def _alone(reader: JobReader, job: Job) -> Outcome:
     """Read one file in a process of its own: the next after a crash, which may be the one that caused it."""
     try:
-        with _pool(reader, 1) as pool:
+        with _started(reader, 1) as pool:
             return pool.submit(_read, job).result()
     except BrokenProcessPool:
         return Outcome(reader.pseudonyms.of("place", job.place), Reason.READER_FAILED)
 
 
-def _pool(reader: JobReader, workers: int) -> ProcessPoolExecutor:
+@contextmanager
+def _started(reader: JobReader, workers: int) -> Iterator[ProcessPoolExecutor]:
+    """A pool that has shown that it starts, so that a process which dies later dies of a file. Raises PoolUnusable."""
     # `spawn`: a fork of a process in which torch has threads may hang.
-    return ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_prepare, initargs=(reader,))
+    context = get_context("spawn")
+    with ProcessPoolExecutor(workers, mp_context=context, initializer=_prepare, initargs=(reader,)) as pool:
+        try:
+            pool.submit(_ready).result()
+        except BrokenProcessPool:
+            raise PoolUnusable("No further process can be started from here: ingest with one worker.") from None
+        yield pool
+
+
+def _ready() -> bool:
+    return _reader is not None
 
 
 def _prepare(reader: JobReader) -> None:

@@ -225,6 +225,20 @@ def test_a_decoder_that_kills_its_process_costs_one_file(
     assert reasons == [None, None, reading_job.Reason.READER_FAILED, None]
 
 
+def test_no_file_is_blamed_where_processes_cannot_be_started(planted: Path, site: Path) -> None:
+    code = (
+        "from pathlib import Path\nfrom client.records.ingest import ingest\n"
+        f"ingest(Path({str(site)!r}), Path({str(planted)!r}), workers=2)"
+    )
+    root = Path(reading_job.__file__).parents[2]
+    options = {"cwd": root, "timeout": 120, "capture_output": True, "text": True}
+    done = subprocess.run([sys.executable, "-"], input=code, **options)  # `spawn` cannot import a main from stdin
+    assert done.returncode == 1 and "PoolUnusable: No further process" in done.stderr.replace(
+        "client.records.errors.", ""
+    )
+    assert RecordStore.open(site).quarantined() == {}
+
+
 class _Deadly(reading_job.JobReader):
     """As a native decoder does on a file made to harm it."""
 

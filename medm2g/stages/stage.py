@@ -15,6 +15,13 @@ from medm2g.errors import InputInvalid
 from medm2g.generator import Generator
 from medm2g.stages.source import PatientSource, Term
 
+#: What of one flow each pure call reads.
+_READS: Mapping[str, tuple[str, ...]] = {
+    "align": ("alignment",),
+    "denoise": ("unets", "adapters"),
+    "environment": ("environments",),
+}
+
 
 class Stage(ABC):
     """A loss of one patient at a time. `flows` are the site's declared flows: never what its store happens to hold."""
@@ -69,9 +76,22 @@ class Stage(ABC):
         ]
         return torch.stack(parts).sum() / len(patients)
 
-    def call(self, parameters: Mapping[str, Tensor], method: str, *args: Any, **kwargs: Any) -> Any:
-        """A pure call of the generator with these parameters in place of its own."""
-        return functional_call(self.generator, dict(parameters), (method, *args), kwargs)
+    def call(self, parameters: Mapping[str, Tensor], method: str, flow: str, *args: Any) -> Any:
+        """A pure call of the generator. Given parameters stand in for its own, and then nothing else takes a gradient;
+        without any (public training) the generator's own parameters do, as they are marked."""
+        return functional_call(self.generator, self._stand_ins(parameters, method, flow), (method, flow, *args))
+
+    def _stand_ins(self, parameters: Mapping[str, Tensor], method: str, flow: str) -> dict[str, Tensor]:
+        """Only the parameters that the call reads: replacing others costs time and changes nothing."""
+        if not parameters:
+            return {}
+        prefixes = [f"{part}.{flow}" for part in _READS[method]]
+        own = {
+            f"{prefix}.{name}": value
+            for prefix in prefixes
+            for name, value in self.generator.get_submodule(prefix).named_parameters()
+        }
+        return {name: parameters[name] if name in parameters else value.detach() for name, value in own.items()}
 
     def group_names(self, *groups: str, part: str = "") -> tuple[str, ...]:
         """Qualified names of those groups; only those that start with `part`, if given."""

@@ -176,6 +176,18 @@ def test_a_stage_touches_what_it_says_and_only_its_own_family(name: str, build: 
         assert moved & allowed <= touched  # nothing that trains moves without being said
 
 
+@pytest.mark.parametrize("name", STAGES)
+def test_per_patient_gradients_hold_on_to_no_graph(name: str, build: Callable[..., Stage]) -> None:
+    """What is frozen in this stage is marked trainable in another: it must not keep the passes of a step in memory."""
+    stage = build(name, timestep_draws=1)
+    term = _draw(stage, "paired")[0]
+    known = dict(stage.generator.named_parameters())
+    parameters = {key: known[key].detach() for key in stage.touched(term.kind)}
+    assert any(value.requires_grad for value in known.values())
+    found = grad(lambda own: stage.loss(term.kind, own, term.tensors))(parameters)
+    assert not any(value.requires_grad for value in found.values())
+
+
 def _guide_term(stage: Stage, kind: str, wanted: Callable[[Term], bool]) -> Term:
     """The first term of that target whose roles are as wanted."""
     for seed in range(300):

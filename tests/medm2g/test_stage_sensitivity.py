@@ -1,0 +1,126 @@
+"""The real stages under the mechanism's own engine and clip: one patient moves the sum by at most the clipping norm.
+
+Each way in which a stage could break that (a stream that patients share, another patient among the negatives) is
+planted and must be caught. tests/privacy/test_sensitivity.py does the same for the mechanism, with toy losses.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from medm2g import Generator
+from medm2g.anchors import AnchorBank, build_anchors
+from medm2g.stages import AlignLoss, DiffuseLoss, Stage, Term, build_stage
+from medm2g.text_encoder import TextEncoder
+from privacy.audit.remove_one import largest_move
+from privacy.engines import ExecutionSettings
+from tests.medm2g.public_patients import Patients
+
+FLOWS = ("xray", "text")
+FAMILY = {"align": "alignment", "diffuse": "diffusion", "guide": "cross_guidance"}
+NAMES = ["a", "b", "c", "d"]
+NORM = 1e-3  # far below a patient's gradient norm, so that every patient is clipped
+SLACK = 1 + 1e-4  # float32 sums of differently composed chunks
+
+
+@pytest.fixture(scope="module")
+def anchors(text_encoder: TextEncoder) -> AnchorBank:
+    return build_anchors(text_encoder)
+
+
+@pytest.fixture
+def patients(generator: Generator) -> Patients:
+    return Patients(generator, {name: {"xray": 1 + index % 2, "text": 1} for index, name in enumerate(NAMES)})
+
+
+def _parameters(generator: Generator, family: str) -> dict[str, Tensor]:
+    groups = [name for name in generator.group_names((family,)) if name.partition("/")[2] in FLOWS]
+    return {key: value.detach() for name in groups for key, value in generator.group(name).items()}
+
+
+def _move(make: Callable[[], Stage], family: str, removed: Sequence[str], generator: Generator) -> float:
+    return largest_move(
+        make,
+        _parameters(generator, family),
+        NAMES,
+        removed=removed,
+        clipping_norm=NORM,
+        settings=ExecutionSettings(chunk_size=8, engine="vmap"),
+    )
+
+
+def _stage(name: str, generator: Generator, patients: Patients, anchors: AnchorBank) -> Stage:
+    return build_stage(
+        name,
+        generator,
+        patients,
+        flows=FLOWS,
+        records_per_patient=1,
+        timestep_draws=1,
+        conditioning_dropout=0.1,
+        anchors=anchors,
+    )
+
+
+@pytest.mark.parametrize("name", list(FAMILY))
+def test_no_patient_moves_a_stages_sum_by_more_than_the_clipping_norm(
+    name: str, generator: Generator, patients: Patients, anchors: AnchorBank
+) -> None:
+    moved = _move(lambda: _stage(name, generator, patients, anchors), FAMILY[name], NAMES, generator)
+    assert 0.5 * NORM < moved <= NORM * SLACK
+
+
+@pytest.mark.parametrize("name", list(FAMILY))
+@pytest.mark.parametrize("worst", ["saturated", "constant", "huge", "not-finite"])
+def test_no_worst_case_patient_does_either(
+    name: str, worst: str, generator: Generator, patients: Patients, anchors: AnchorBank
+) -> None:
+    value = {"saturated": 1.0, "constant": 0.0, "huge": 6e4, "not-finite": float("nan")}[worst]
+    own = patients.known["b"]
+    patients.known["b"] = dataclasses.replace(
+        own,
+        images={flow: torch.full_like(images, value) for flow, images in own.images.items()},
+        latents={flow: torch.full_like(latents, value) for flow, latents in own.latents.items()},
+    )
+    moved = _move(lambda: _stage(name, generator, patients, anchors), FAMILY[name], ["b", "a"], generator)
+    assert moved <= NORM * SLACK
+
+
+def test_planted_a_stream_that_patients_share_is_caught(generator: Generator, patients: Patients) -> None:
+    class Sharing(DiffuseLoss):
+        def __init__(self) -> None:
+            super().__init__(generator, patients, flows=FLOWS)
+            self.stream = torch.Generator().manual_seed(5)
+
+        def draw(self, pseudonym: str, *, generator: torch.Generator, only: Sequence[str] | None = None) -> list[Term]:
+            return super().draw(pseudonym, generator=self.stream)
+
+    assert _move(Sharing, "diffusion", NAMES[:1], generator) > 1.3 * NORM
+
+
+def test_planted_another_patients_report_among_the_candidates_is_caught(
+    generator: Generator, patients: Patients, anchors: AnchorBank
+) -> None:
+    """The in-batch contrast in disguise: a patient is drawn to its own text and away from those drawn before."""
+    for index, name in enumerate(NAMES):
+        texts = torch.randn(1, 384, generator=torch.Generator().manual_seed(index))
+        patients.known[name] = dataclasses.replace(patients.known[name], text_pooled=F.normalize(texts, dim=-1))
+
+    class Remembering(AlignLoss):
+        def __init__(self) -> None:
+            super().__init__(generator, patients, flows=FLOWS, anchors=anchors)
+            self.earlier = torch.zeros(1, 384)
+
+        def draw(self, pseudonym: str, *, generator: torch.Generator, only: Sequence[str] | None = None) -> list[Term]:
+            (term,) = super().draw(pseudonym, generator=generator)
+            mixed = term.tensors["positive"] - 3 * self.earlier
+            self.earlier = self.earlier + term.tensors["positive"]
+            return [Term(term.kind, term.tensors | {"positive": mixed})]
+
+    assert _move(Remembering, "alignment", NAMES[:1], generator) > 1.2 * NORM

@@ -20,31 +20,41 @@ from privacy.surrogates import ADDRESS, DATE, HOSPITAL, IDENTIFIER, MARKS, NAME,
 from privacy.text_names import is_ordinary, replace_names
 from privacy.text_numbers import replace_numbers
 
+LONGEST_WORD = 80
+"""What is longer and has no space is no word of medicine; it goes, and keeps no rule busy."""
+
 _NUMBER = r"(?:\s*(?:no\.?|nr\.?|num(?:ber)?|id|code|#))"
 _STAFF = (
-    r"(?:(?:referring|ordering|attending|requesting|reading|reporting|primary(?: care)?|admitting|consulting|performing|"
+    r"(?:(?:referring|ordering|attending|requesting|reading|reporting|primary(?: care)?|admitting|"
+    r"consulting|performing|"
     r"interpreting|responsible|treating|supervising|family|referred)\s*)?"
     r"(?:physician|doctor|provider|clinician|radiologist|consultant|surgeon|technologist|radiographer|resident|registrar|"
     r"operator|transcriptionist|author|by|gp|pcp)s?"
 )
 _NAME_LABEL = (
     r"(?:(?:patient|pt|legal|full|maiden|family|last|first|given|middle|mother['’]?s|father['’]?s|guardian)\.?['’]?s?\s*)?"
-    r"(?:(?<!procedure )(?<!study )(?<!exam )(?<!series )name|surname|forename)s?(?:\s*\((?:last|first|family|given)[^)\n]*\))?|"
+    r"(?:(?<!procedure )(?<!study )(?<!exam )(?<!series )name|surname|forename)s?(?:\s*\((?:last|"
+    r"first|family|given)[^)\n]*\))?|"
     rf"(?:next of kin|emergency contact|nok|patient|pt|cc|attn|attention|dear|re|{_STAFF}|"
     r"(?:electronically\s+)?(?:dictated|signed|reported|read|verified|approved|authenticated|transcribed|interpreted|"
-    r"typed|requested|ordered|referred|reviewed|finali[sz]ed)(?:\s+(?:electronically|and (?:signed|verified|approved)))?\s+by)"
+    r"typed|requested|ordered|referred|reviewed|finali[sz]ed)(?:\s+(?:electronically|and (?:signed|"
+    r"verified|approved)))?\s+by)"
 )
 _DATE_LABEL = (
     r"(?:d\.?o\.?b\.?|date of (?:birth|exam(?:ination)?|service|study|report|scan|admission|discharge|dictation|visit)|"
-    r"birth\s?date|born(?: on)?|geb\.?|(?:exam(?:ination)?|study|report|service|scan|admission|discharge|dictation|visit|"
+    r"birth\s?date|born(?: on)?|geb\.?|(?:exam(?:ination)?|study|report|service|scan|admission|"
+    r"discharge|dictation|visit|"
     r"collection|acquisition|signed|print(?:ed)?)\s+date(?:/time)?|date(?:/time)?|dictated|transcribed|admitted|"
     r"discharged|d/t|time)"
 )
 _ID_LABEL = (
-    rf"(?:m\.?r\.?n\.?{_NUMBER}?|medical record{_NUMBER}?|(?:hospital|patient|pat|pt|hosp|unit|national|member|subscriber|"
+    rf"(?:m\.?r\.?n\.?{_NUMBER}?|medical record{_NUMBER}?|(?:hospital|patient|pat|pt|hosp|unit|"
+    rf"national|member|subscriber|"
     rf"account|acct|visit|encounter|insurance|policy|study|exam(?:ination)?|case|order|specimen|licen[sc]e|passport|serial|"
-    rf"device|request|report|record|file|chart|requisition|registration|health card|our ref|your ref|document){_NUMBER}|"
-    rf"(?:accession|nhs|ssn|social security|nino|pid|csn|fin|npi|chi|episode){_NUMBER}?|acc(?:ession)?\.?{_NUMBER}?\s*[:#]|"
+    rf"device|request|report|record|file|chart|requisition|registration|health card|our ref|your ref|"
+    rf"document){_NUMBER}|"
+    rf"(?:accession|nhs|ssn|social security|nino|pid|csn|fin|npi|chi|episode){_NUMBER}?|acc(?:ession)"
+    rf"?\.?{_NUMBER}?\s*[:#]|"
     rf"(?:our |your )?ref(?:erence)?{_NUMBER}?\s*[:#]|(?:order|case|account|policy|room|bed|chart)\s*[:#])"
 )
 _HOSPITAL_LABEL = (
@@ -62,7 +72,8 @@ _LETTERS = r"[^\W\d_]"
 
 _NAMED = re.compile(rf"(?P<label>\b{_NAME_LABEL}\s*[:=#]\s*)(?P<value>[^\n\t;|]{{2,80}}?){_END}", re.IGNORECASE)
 _DATED = re.compile(
-    rf"(?P<label>\b{_DATE_LABEL}\s*[:=]?\s*)(?P<value>(?:\w{{3,9}}\.?\s+)?\d[\w/.:-]*(?:[ ,]+(?:\w*\d[\d:/.-]*|[ap]\.?m\.?|"
+    rf"(?P<label>\b{_DATE_LABEL}\s*[:=]?\s*)(?P<value>(?:\w{{3,9}}\.?\s+)?\d[\w/.:-]*(?:[ "
+    rf",]+(?:\w*\d[\d:/.-]*|[ap]\.?m\.?|"
     r"jan\w*|feb\w*|mar\w*|apr\w*|may|jun\w*|jul\w*|aug\w*|sep\w*|oct\w*|nov\w*|dec\w*)\b)*)",
     re.IGNORECASE,
 )
@@ -92,13 +103,14 @@ _STATIONERY = frozenset(
     encounter facility finalized forename gp home imaging insurance institution interpreted kin next mobile ordering
     over pager printed provider record medical requested requesting referred resident registrar reviewed room service
     surname unit visit ward x year years yo y o old consultation fellow attested bed ext frcr phd mbbs d t location
-    policy member contact emergency cell work this document was has been generated confidential diagnostic section""".split()
+    policy member contact emergency cell work this document was has been generated confidential diagnostic
+    section""".split()
 )
 _LEADING = re.compile(
     rf"^(?:(?:\b{_ANY_LABEL}\s*[:#]+\s*)(?:(?:Dr|Prof|Mrs?|Ms)\.?\s*)?(?:{_SURROGATE}[\s,;|./-]*)+)+", re.IGNORECASE
 )
 _TRAILING = re.compile(
-    rf"[\s|;]*(?:(?:electronically\s+)?(?:dictated|signed|reported|read|verified|approved|authenticated|transcribed|"
+    rf"[\s|;]{{0,20}}(?:(?:electronically\s+)?(?:dictated|signed|reported|read|verified|approved|authenticated|transcribed|"
     rf"interpreted|reviewed)[\w\s]{{0,24}}\b(?:by|on)\s*[:,]?\s*(?:(?:Dr|Prof|Mrs?|Ms)\.?\s*)?{_SURROGATE}(?:[\s,.]*(?:on|at|{_SURROGATE}))*[\s.,]*)+$",
     re.IGNORECASE,
 )
@@ -109,7 +121,7 @@ def deidentify(text: str, *, known: Iterable[str] = ()) -> str:
 
     Doing it twice changes nothing. A text that was all letterhead gives the empty string.
     """
-    text = marked(_plain(text))
+    text = _plain(marked(text))
     text = _strike(text, known)
     text = _labelled(text)
     text = replace_numbers(text)
@@ -121,6 +133,10 @@ def _plain(text: str) -> str:
     """One spelling for every space, hyphen and invisible character, so that none of them hides an identifier."""
     text = unicodedata.normalize("NFC", text).replace("\r\n", "\n").replace("\r", "\n")
     text = re.sub(r"[\u00ad\u200b-\u200f\u2060\ufeff]", "", text)
+    text = re.sub(r"\n\s*\n\s*", "\n\n", text)
+    text = re.sub(r"[ \t]{16,}", " " * 16, text)
+    text = re.sub(r"([-_=*.~#+])\1{8,}", r"\1" * 8, text)
+    text = re.sub(rf"[!-~]{{{LONGEST_WORD + 1},}}", IDENTIFIER, text)
     return re.sub(r"[\u2010-\u2013\u2212]", "-", re.sub(r"[\u00a0\u2000-\u200a\u202f\u3000]", " ", text))
 
 

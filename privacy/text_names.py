@@ -18,14 +18,17 @@ _UPPER = "A-ZÀ-ÖØ-ÞĀĂĄĆČĎĐĒĘĚĞĢĪĮİĶŁĻĽŃŅŇŐŒŘŚŞŠ�
 _LETTER = rf"{_UPPER}a-zß-öø-ÿāăąćčďđēęěğģīįıķłļľńņňőœřśşšţťūůűųźżž"
 _PARTICLE = r"(?:van|von|der|den|de|del|della|di|da|dos|du|la|le|el|al|bin|bint|ibn|ter|ten|zu|af|y|e)"
 _SUFFIX = r"(?:Jr|Sr|II|III|IV)\b\.?"
-CAPITAL: Final = rf"(?:(?:[OD]['’]|Ma?c|[Aa]l-)?[{_UPPER}][{_LETTER}'’]*(?:-[{_LETTER}\d'’]+)*)"
+CAPITAL: Final = rf"(?:(?:[OD]['’]|Ma?c|[Aa]l-)?[{_UPPER}][{_LETTER}'’]{{0,40}}(?:-[{_LETTER}\d'’]{{1,40}}){{0,4}})"
 """One capitalised word: Smith, O'Neil, McArdle, Al-Sayed, Smith-Jones, VANDERBERG."""
 INITIAL: Final = rf"[{_UPPER}]\."
 _DEGREE = (
     r"(?:M\.?D\.?|D\.?O\.?|M\.?B\.?B\.?S\.?|M\.?B\.?Ch\.?B\.?|FRCR|FRCS|FRCP|FRANZCR|MRCP|FACR|Ph\.?D\.?|R\.?N\.?|"
     r"P\.?A\.?-?C?|N\.?P\.?|R\.?T\.?(?:\s?\(R\))?|B\.?Sc\.?|M\.?Sc\.?|DMRD|FFR|CRNP|DNP|MPH)"
 )
-_PERSON = rf"(?:{INITIAL}\s?|{_PARTICLE}\s+){{0,3}}{CAPITAL}(?:[ \t]+(?:{INITIAL}|{_SUFFIX}|{_PARTICLE}(?=\s)|{CAPITAL})){{0,4}}"
+_PERSON = (
+    rf"(?:{INITIAL}\s?|{_PARTICLE}\s+){{0,3}}{CAPITAL}"
+    rf"(?:[ \t]+(?:{INITIAL}|{_SUFFIX}|{_PARTICLE}(?=\s)|{CAPITAL})){{0,4}}"
+)
 _TITLE = (
     r"(?:(?:Dr|DR|Prof|PROF|Mr|MR|Mrs|MRS|Ms|MS|Mx|Drs|Sr|Sra|Hr|Fr|Rev|Mme|Mlle|Dott|Pr)\.|Dr|Drs|Prof|Professor|"
     r"PROFESSOR|Mr|Mrs|MRS|Ms|Mx|Miss|MISS|Doctor|Nurse|Sister|Matron|Sir|Dame|Lord|Lady|Herr|Frau|Señora?|Monsieur|"
@@ -34,7 +37,8 @@ _TITLE = (
 _HOSPITAL_WORD = (
     r"(?:Hospitals?|HOSPITALS?|Clinics?|CLINIC|Infirmary|INFIRMARY|Medical (?:Cent(?:er|re)|Group|Associates|School)|"
     r"MEDICAL CENT(?:ER|RE)|Health(?:care)? (?:System|Services?|Trust|Board|Cent(?:er|re)|Network|Group|Partners)|"
-    r"HEALTH SYSTEM|Healthcare|Imaging (?:Cent(?:er|re)|Associates|Group|Partners)|Radiology (?:Associates|Group|Partners)|"
+    r"HEALTH SYSTEM|Healthcare|Imaging (?:Cent(?:er|re)|Associates|Group|Partners)|Radiology "
+    r"(?:Associates|Group|Partners)|"
     r"NHS (?:Foundation )?Trust|Foundation Trust|University|UNIVERSITY|Institute|Klinikum|Klinik|Krankenhaus|Spital|"
     r"Ziekenhuis|Sanatorium|Hospice|Polyclinic|Surgery Cent(?:er|re)|Cancer Cent(?:er|re)|Diagnostics)"
 )
@@ -118,18 +122,21 @@ _CONTACTED = re.compile(
     rf"\b(?i:{_CONTACT})\b\s*[:,]?\s*(?:(?i:with|by|is|was|the|his|her)\s+)?(?P<person>{_PERSON}(?:,\s+{_PERSON})?)"
 )
 _REVERSED = re.compile(
-    rf"(?m)\b(?P<person>{CAPITAL},[ \t]+{CAPITAL}(?:[ \t]+(?:{INITIAL}|[{_UPPER}]\b|{CAPITAL})){{0,2}})(?=\s*(?:$|[{MARKS}]|\(|;|\||\d|[ \t]{{2}}))"
+    rf"(?m)\b(?P<person>{CAPITAL},[ \t]+{CAPITAL}(?:[ \t]+(?:{INITIAL}|[{_UPPER}]\b|{CAPITAL})){{0,2}})"
+    rf"(?=\s*(?:$|[{MARKS}]|\(|;|\||\d|[ \t]{{2}}))"
 )
 _RUN = re.compile(rf"(?<!\w){CAPITAL}(?:[ \t]+(?:{INITIAL}|{_PARTICLE}(?=\s+{CAPITAL})|{CAPITAL}))+(?![\w'’-])(?!\s*:)")
 _INITIALLED = re.compile(rf"(?<![\w.])(?:{INITIAL}\s?){{1,3}}{CAPITAL}(?:-{CAPITAL})?")
 _SINGLE = re.compile(rf"(?<!\w){CAPITAL}(?!\w)")
 _HOSPITAL = re.compile(
     rf"\b(?:(?P<lead>(?:(?:St|ST|Mt|Ft)\.?|(?:[Oo]f|[Tt]he|de|la|&|and)|{CAPITAL})[ \t]+){{1,6}}){_HOSPITAL_WORD}\b"
-    rf"(?:[ \t]+(?:of|de|at|in)(?:[ \t]+(?:the|{CAPITAL}))+|[ \t]+for[ \t]+(?:Sick[ \t]+)?(?:Children|Women|Neurology)|(?:,?[ \t]+{_HOSPITAL_WORD})+)*"
+    rf"(?:[ \t]+(?:of|de|at|in)(?:[ \t]+(?:the|{CAPITAL}))+|[ \t]+for[ \t]+(?:Sick[ \t]+)?(?:Children|"
+    rf"Women|Neurology)|(?:,?[ \t]+{_HOSPITAL_WORD})+)*"
 )
 _HOSPITAL_OF = re.compile(
     rf"\b(?:Hospital|Clinic|University|Institute|Hôpital|Hospices?|Ospedale|Policlinico|CHU|Universitätsklinikum|Klinikum|"
-    rf"Krankenhaus|Clinique|Clínica|Azienda)(?:[ \t]+(?:of|de|del|della|di|the|la|St\.?|Saint|San|Santa|{CAPITAL})){{1,5}}"
+    rf"Krankenhaus|Clinique|Clínica|Azienda)(?:[ \t]+(?:of|de|del|della|di|the|la|St\.?|Saint|San|"
+    rf"Santa|{CAPITAL})){{1,5}}"
 )
 
 
@@ -153,11 +160,14 @@ def _replace_hospital(match: re.Match[str]) -> str:
 
 
 _PLACE_BESIDE = re.compile(
-    rf"(?:(?<={ADDRESS})[ \t]*,?[ \t]*(?P<after>{CAPITAL}(?:[ \t]+{CAPITAL}){{0,2}}(?:,[ \t]*[{_UPPER}]{{2}}\b)?)(?=[ \t]*(?:[,.;\n{MARKS}]|$)))"
+    rf"(?:(?<={ADDRESS})[ \t]*,?[ \t]*(?P<after>{CAPITAL}(?:[ \t]+{CAPITAL}){{0,2}}(?:,[ "
+    rf"\t]*[{_UPPER}]{{2}}\b)?)(?=[ \t]*(?:[,.;\n{MARKS}]|$)))"
     rf"|(?P<before>(?<=\n){CAPITAL}(?:[ \t]+{CAPITAL}){{0,2}})(?=,?[ \t]*{ADDRESS})"
 )
 _PLACE_IN = re.compile(
-    rf"(?P<lead>\b(?:in|at|from|near|(?:resident|native|citizen) of|(?:travel\w*|trip|moved|transferred|flown|visit) to)[ \t]+)(?P<place>[{_UPPER}][a-zß-öø-ÿ]{{2,}}(?:[- ][{_UPPER}][a-zß-öø-ÿ]{{2,}}){{0,2}})\b"
+    rf"(?P<lead>\b(?:in|at|from|near|(?:resident|native|citizen) of|(?:travel\w*|trip|moved|"
+    rf"transferred|flown|visit) to)[ \t]+)(?P<place>[{_UPPER}][a-zß-öø-ÿ]{{2,}}(?:[- "
+    rf"][{_UPPER}][a-zß-öø-ÿ]{{2,}}){{0,2}})\b"
 )
 
 

@@ -55,8 +55,11 @@ def _over_oldest(match: re.Match[str]) -> str:
 
 
 _DATES: tuple[Rule, ...] = (
-    _rule(rf"\b(?:19|20)\d{{2}}[-/.](?:0?[1-9]|1[0-2])[-/.](?:0?[1-9]|[12]\d|3[01])(?:T[\d:.]+(?:Z|[+-]\d\d:?\d\d)?)?\b"
-          rf"{_CLOCK}", DATE),
+    _rule(
+        rf"\b(?:19|20)\d{{2}}[-/.](?:0?[1-9]|1[0-2])[-/.](?:0?[1-9]|[12]\d|3[01])(?:T[\d:.]+(?:Z|[+-]\d\d:?\d\d)?)?\b"
+        rf"{_CLOCK}",
+        DATE,
+    ),
     _rule(r"(?<![\d.])(?:19|20)\d{2}(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])(?:\d{6}(?:\.\d+)?)?(?!\d)", DATE),
     _rule(rf"(?<![\d.])\d{{1,2}}\s?([-/.])\s?\d{{1,2}}\s?\1\s?(?:19|20)\d{{2}}(?!\d){_CLOCK}", DATE),
     _rule(rf"(?<![\d.])\d{{1,2}}([-/])\d{{1,2}}\1\d{{2}}(?![\d-]){_UNIT}{_CLOCK}", DATE),
@@ -68,15 +71,25 @@ _DATES: tuple[Rule, ...] = (
     _rule(rf"\b(?:{_MONTHS}|{_MAY})[-\s.]*{_DAY}(?:\s?,\s?|\s+|-){_YEAR}\b{_CLOCK}", DATE),
     _rule(rf"\b(?:{_MONTHS}|{_MAY})[-\s.,/]*(?:of\s+)?{_YEAR}\b", DATE),
     _rule(rf"(?<![\d.-])\b{_DAY}\s(?:of\s+)?{_CAPITAL_MONTH}\b\.?", DATE, exact_case=True),
-    _rule(rf"\b(?:on|since|from|until|till|dated|of|to|by|and|in|last|early|late|mid|est|seit|vom|am)\s+"
-          rf"(?-i:(?=[A-Z]))(?:{_MONTHS}|may)(?:[\s.]+{_DAY})?\b(?!\s?\d)", lambda match: _after_first_word(match)),
+    _rule(
+        rf"\b(?:on|since|from|until|till|dated|of|to|by|and|in|last|early|late|mid|est|seit|vom|am)\s+"
+        rf"(?-i:(?=[A-Z]))(?:{_MONTHS}|may)(?:[\s.]+{_DAY})?\b(?!\s?\d)",
+        lambda match: _after_first_word(match),
+    ),
     _rule(rf"\b{_CAPITAL_MONTH}\.?\s{_DAY}\b(?![-.,]?\d){_UNIT}", DATE, exact_case=True),
-    _rule(r"\b(?:on|dated|since|from|vs|versus|study of|exam of|compared (?:to|with))\s+(?:0?[1-9]|[12]\d|3[01])/"
-          r"(?:0?[1-9]|[12]\d|3[01])\b(?!/)", lambda match: _after_first_word(match, last=True)),
-    _rule(r"(?:(?<=\bat )|(?<=@ )|(?<=@))(?:[01]?\d|2[0-3]):[0-5]\d(?::[0-5]\d)?(?:\s?(?:[ap]\.?m\b\.?|hrs|hours|h\b))?", DATE),
+    _rule(
+        r"\b(?:on|dated|since|from|vs|versus|study of|exam of|compared (?:to|with))\s+(?:0?[1-9]|[12]\d|3[01])/"
+        r"(?:0?[1-9]|[12]\d|3[01])\b(?!/)",
+        lambda match: _after_first_word(match, last=True),
+    ),
+    _rule(
+        r"(?:(?<=\bat )|(?<=@ )|(?<=@))(?:[01]?\d|2[0-3]):[0-5]\d(?::[0-5]\d)?(?:\s?(?:[ap]\.?m\b\.?|hrs|"
+        r"hours|h\b))?",
+        DATE,
+    ),
     _rule(r"\b(?:[01]?\d|2[0-3]):[0-5]\d(?::[0-5]\d|(?::[0-5]\d)?\s?(?:[ap]\.?m\b\.?|hrs|hours))(?!\d)", DATE),
     _rule(r"\bat\s+(?:[01]\d|2[0-3])[0-5]\d\s?(?:hrs|hours|h)\b", f"at {DATE}"),
-)  # fmt: skip
+)
 
 
 def _after_first_word(match: re.Match[str], *, last: bool = False) -> str:
@@ -86,54 +99,100 @@ def _after_first_word(match: re.Match[str], *, last: bool = False) -> str:
 
 
 _NETWORK: tuple[Rule, ...] = (
-    _rule(r"[\w.+-]+\s?(?:@|\(at\)|\[at\])\s?[\w-]+(?:\.[\w-]+)+", IDENTIFIER),
+    _rule(r"(?<![\w.+-])[\w.+-]{1,64}\s?(?:@|\(at\)|\[at\])\s?[\w-]+(?:\.[\w-]+)+", IDENTIFIER),
     _rule(r"\b(?:https?|ftps?|sftp|dicom)://\S+|\bwww\.\S+", IDENTIFIER),
-    _rule(r"\b[a-z0-9-]+(?:\.[a-z0-9-]+)*\.(?:org|com|net|edu|gov|nhs\.uk|ac\.uk|co\.uk|health)(?:/\S*)?(?!\w)", IDENTIFIER),
+    _rule(
+        r"(?<![\w.-])[a-z0-9-]{1,63}(?:\.[a-z0-9-]{1,63}){0,4}\.(?:org|com|net|edu|gov|nhs\.uk|ac\.uk|co\.uk|health)(?:/\S*)"
+        r"?(?!\w)",
+        IDENTIFIER,
+    ),
     _rule(r"(?<![\d.])(?:\d{1,3}\.){3}\d{1,3}(?![\d.]*\d)", IDENTIFIER),
     _rule(r"(?<![\d.])\d+(?:\.\d+){4,}(?!\d)", IDENTIFIER),
-)  # fmt: skip
+)
 
 _PHONES: tuple[Rule, ...] = (
-    _rule(r"(?<!\w)(?:\+|00)\d{1,3}[\s.\-/]?(?:\(\d{1,5}\)[\s.\-/]?)?\d(?:[\s.\-/]?\d){5,12}(?:\s?(?:x|ext\.?)\s?\d+)?(?!\d)", PHONE),
+    _rule(
+        r"(?<!\w)(?:\+|00)\d{1,3}[\s.\-/]?(?:\(\d{1,5}\)[\s.\-/]?)?\d(?:[\s.\-/]?\d){5,12}(?:\s?(?:x|"
+        r"ext\.?)\s?\d+)?(?!\d)",
+        PHONE,
+    ),
     _rule(r"(?<!\w)\(\d{2,5}\)[\s.\-]?\d{2,4}(?:[\s.\-]?\d{2,6}){1,3}(?:\s?(?:x|ext\.?)\s?\d+)?(?!\d)", PHONE),
     _rule(r"(?<![\w.])\d{3}[-.\s]\d{3}[-.\s]\d{4}(?:\s?(?:x|ext\.?)\s?\d+)?(?!\d)", PHONE),
     _rule(r"(?<![\w.])0\d{1,4}[\s\-/]\d{2,4}(?:[\s\-]?\d{2,6}){1,3}(?!\d)", PHONE),
     _rule(r"(?<![\w.])\d{3}-\d{4}(?![\d-])", PHONE),
     _rule(r"\b(?:ext(?:ension)?|pager|bleep|beeper|extn)\.?\s*(?:no\.?|number|#|:)?\s*#?\d{2,7}\b", PHONE),
-    _rule(r"\b(?:phone|telephone|tel|fax|mobile|cell|call(?:ed)? (?:on|at))\.?\s*(?:no\.?|number|#|:)?\s*\+?\(?\d[\d\s().\-/]{3,18}\d", PHONE),
-)  # fmt: skip
+    _rule(
+        r"\b(?:phone|telephone|tel|fax|mobile|cell|call(?:ed)? (?:on|at))\.?\s*(?:no\.?|number|#|:)"
+        r"?\s*\+?\(?\d[\d\s().\-/]{3,18}\d",
+        PHONE,
+    ),
+)
 
 _ADDRESSES: tuple[Rule, ...] = (
     _rule(
         rf"\b\d{{1,5}}[a-z]?,?[ \t]+(?:(?:north|south|east|west|[nsew])\.?[ \t]+)?(?:(?-i:[A-Z])[\w'’.-]*[ \t]+){{1,4}}"
-        rf"(?-i:(?=[A-Z])){_STREET}\b\.?(?:,?[ \t]*(?:apt|apartment|suite|ste|unit|flat|floor|fl|room)\.?[ \t]*#?\d\w{{0,4}}\b)?",
+        rf"(?-i:(?=[A-Z])){_STREET}\b\.?(?:,?[ \t]*(?:apt|apartment|suite|ste|unit|flat|floor|fl|room)\.?[ "
+        rf"\t]*#?\d\w{{0,4}}\b)?",
         ADDRESS,
     ),
     _rule(r"\b(?:apt|apartment|suite|ste|flat)\.?\s*#?\d{1,5}[a-z]?\b", ADDRESS),
     _rule(r"\bp\.?\s?o\.?\s?box\s+\d+", ADDRESS),
-    _rule(r"\b(?-i:[A-ZÄÖÜ])[\wäöüß-]*(?:stra(?:ß|ss)e|str\.|weg|platz|allee|gasse|laan|straat)\s+\d{1,4}[a-z]?\b", ADDRESS),
-    _rule(r"\b\d{1,4}(?:\s?bis)?,?\s+(?:rue|avenue|boulevard|chemin|place|via|viale|calle|avenida|piazza|rua)\s+(?:d[eu]s?\s+|del(?:la|l')?\s*|la\s+|l')*"
-          r"(?-i:[A-ZÀ-Ý])[\w'’-]+(?:\s+(?-i:[A-ZÀ-Ý])[\w'’-]+){0,3}", ADDRESS),
-    _rule(r"\b(?:rue|via|viale|calle|avenida|piazza|rua)\s+(?:d[eu]s?\s+|del(?:la|l')?\s*|la\s+|l')*(?-i:[A-ZÀ-Ý])[\w'’-]+(?:\s+(?-i:[A-ZÀ-Ý])[\w'’-]+){0,3},?\s+\d{1,4}\b", ADDRESS),
-    _rule(r"\b(?:(?:[A-Z][a-z'’-]+\s){0,2}[A-Z][a-z'’-]+,\s*)?(?:A[KLRZ]|C[AOT]|D[CE]|FL|GA|HI|I[ADLN]|K[SY]|LA|M[ADEINOST]|N[CDEHJMVY]|O[HKR]|PA|RI|S[CD]|T[NX]|UT|V[AT]|W[AIVY])"
-          r",?\s+\d{5}(?:-\d{4})?\b", ADDRESS, exact_case=True),
-    _rule(r"\b(?:GIR ?0AA|[A-PR-UWYZ][A-HK-Y]?\d[\dA-HJKPSTUW]? ?\d(?!(?:MM|CM|ML|MG|KG|ND|RD|TH|ST|HU)\b)[ABD-HJLNP-UW-Z]{2})\b", ADDRESS, exact_case=True),
+    _rule(
+        r"\b(?-i:[A-ZÄÖÜ])[\wäöüß-]{0,40}(?:stra(?:ß|ss)e|str\.|weg|platz|allee|gasse|laan|straat)"
+        r"\s+\d{1,4}[a-z]?\b",
+        ADDRESS,
+    ),
+    _rule(
+        r"\b\d{1,4}(?:\s?bis)?,?\s+(?:rue|avenue|boulevard|chemin|place|via|viale|calle|avenida|piazza|rua)\s+(?:d[eu]s?\s+|del(?:la|l')?\s*|la\s+|l')*"
+        r"(?-i:[A-ZÀ-Ý])[\w'’-]+(?:\s+(?-i:[A-ZÀ-Ý])[\w'’-]+){0,3}",
+        ADDRESS,
+    ),
+    _rule(
+        r"\b(?:rue|via|viale|calle|avenida|piazza|rua)\s+(?:d[eu]s?\s+|del(?:la|l')?\s*|la\s+|l')"
+        r"*(?-i:[A-ZÀ-Ý])[\w'’-]+(?:\s+(?-i:[A-ZÀ-Ý])[\w'’-]+){0,3},?\s+\d{1,4}\b",
+        ADDRESS,
+    ),
+    _rule(
+        r"\b(?:(?:[A-Z][a-z'’-]+\s){0,2}[A-Z][a-z'’-]+,\s*)?(?:A[KLRZ]|C[AOT]|D[CE]|FL|GA|HI|I[ADLN]|K[SY]|LA|M[ADEINOST]|N[CDEHJMVY]|O[HKR]|PA|RI|S[CD]|T[NX]|UT|V[AT]|W[AIVY])"
+        r",?\s+\d{5}(?:-\d{4})?\b",
+        ADDRESS,
+        exact_case=True,
+    ),
+    _rule(
+        r"\b(?:GIR ?0AA|[A-PR-UWYZ][A-HK-Y]?\d[\dA-HJKPSTUW]? ?\d(?!(?:MM|CM|ML|MG|KG|ND|RD|TH|ST|HU)\b)"
+        r"[ABD-HJLNP-UW-Z]{2})\b",
+        ADDRESS,
+        exact_case=True,
+    ),
     _rule(r"\b[ABCEGHJ-NPRSTVXY]\d[A-Z][ -]\d[A-Z]\d\b", ADDRESS, exact_case=True),
     _rule(r"\b(?:zip|post(?:al)?\s?code|plz)\s*(?:code)?\s*[:#]?\s*[a-z0-9]{2,5}[ -]?[a-z0-9]{2,4}\b", ADDRESS),
     _rule(r"\b(?:[A-Z]{1,2}-)?\d{5}\s+[A-ZÄÖÜ][a-zäöüß]+(?:-[A-Z][a-z]+)?(?=\s*(?:$|[,\n]))", ADDRESS, exact_case=True),
-)  # fmt: skip
+)
 
 _IDENTIFIERS: tuple[Rule, ...] = (
     _rule(r"\b\d{3}[- ]\d{2}[- ]\d{4}\b", IDENTIFIER),
-    _rule(rf"\b(?!(?:COVID|SARS|NCOV|COV|ISO|ICD|HLA|RECIST|TNM|H1N1)\b)[A-Z]{{1,8}}(?:[-_/:#]?\d){{5,}}[A-Z]?\b{_UNIT}", IDENTIFIER),
+    _rule(
+        rf"\b(?!(?:COVID|SARS|NCOV|COV|ISO|ICD|HLA|RECIST|TNM|H1N1)\b)[A-Z]{{1,8}}(?:[-_/:#]?\d)"
+        rf"{{5,}}[A-Z]?\b{_UNIT}",
+        IDENTIFIER,
+    ),
     _rule(r"\b(?!COVID|SARS|NCOV|ISO)[A-Z]{1,5}[-_]?\d{4}[A-Z]?\b(?!\s?(?:mm|cm))", IDENTIFIER, exact_case=True),
-    _rule(rf"(?<![\d.,])(?!2019-?n?cov)\d{{4,}}[-_/]?[A-Z]{{1,4}}(?<!mm)(?<!cm)(?<!ml)(?<!mg)(?<!hu)(?<!kg)(?<!ms)\d*\b{_UNIT}", IDENTIFIER),
-    _rule(r"\b(?=(?:[A-Z-]*\d){4})(?=(?:[\d-]*[A-Z]){2})(?!COVID|SARS)[A-Z0-9]+(?:[-_][A-Z0-9]+)*\b(?<!mm)(?<!cm)", IDENTIFIER, exact_case=True),
-    _rule(rf"(?<![\d.,])\d{{2,}}(?:[-/_]\d+){{2,}}\b{_UNIT}", lambda match: _if_digits(match, least=7)),
+    _rule(
+        rf"(?<![\d.,])(?!2019-?n?cov)\d{{4,}}[-_/]?[A-Z]{{1,4}}(?<!mm)(?<!cm)(?<!ml)(?<!mg)(?<!hu)(?<!kg)"
+        rf"(?<!ms)\d*\b{_UNIT}",
+        IDENTIFIER,
+    ),
+    _rule(
+        r"\b(?=(?:[A-Z-]*\d){4})(?=(?:[\d-]*[A-Z]){2})(?!COVID|SARS)[A-Z0-9]+(?:[-_][A-Z0-9]+)*\b(?<!mm)"
+        r"(?<!cm)",
+        IDENTIFIER,
+        exact_case=True,
+    ),
+    _rule(rf"(?<![\d.,])\d{{2,20}}(?:[-/_]\d{{1,20}}){{2,8}}\b{_UNIT}", lambda match: _if_digits(match, least=7)),
     _rule(rf"(?<![\d.,])\d+[-_/]\d{{5,}}(?!\d){_UNIT}|(?<![\d.,])\d{{5,}}[-_/]\d+(?!\d){_UNIT}", IDENTIFIER),
     _rule(r"(?<![\d.,/])\d{3} \d{3} \d{3,4}(?!\d)", IDENTIFIER),
     _rule(rf"(?<![\d.,])\d{{6,}}(?![\d]|[.,]\d){_UNIT}", IDENTIFIER),
-)  # fmt: skip
+)
 
 
 def _if_digits(match: re.Match[str], *, least: int) -> str:
@@ -145,9 +204,13 @@ _AGES: tuple[Rule, ...] = (
     _rule(r"(?<![\d.,/-])(?P<age>\d{2,3})(?=\s?(?:y/?o|yo|yrs?)\b)", _over_oldest),
     _rule(r"(?<![\d.,/-])\b(?P<age>\d{2,3})(?=\s?(?:[MF]\b|(?:female|male|man|woman|lady|gentleman)\b))", _over_oldest),
     _rule(r"\bage[ds]?\s*(?:[:=]|of|is|was)?\s*(?P<age>0?\d{2,3})\s?(?:Y\b|years?)?", _over_oldest),
-    _rule(r"\b(?:ninety|(?:one )?hundred)(?:[\s-](?:and[\s-])?\w+)?(?=[\s-]years?[\s-](?:old|of age))", f"over {OLDEST}"),
+    _rule(
+        r"\b(?:ninety|(?:one )?hundred)(?:[\s-](?:and[\s-])?\w+)?(?=[\s-]years?[\s-](?:old|"
+        r"of age))",
+        f"over {OLDEST}",
+    ),
     _rule(rf"\b(?P<article>a)(?= over {OLDEST}\b)", r"\g<article>n"),
-)  # fmt: skip
+)
 
 NUMBER_RULES: tuple[Rule, ...] = (*_NETWORK, *_DATES, *_ADDRESSES, *_PHONES, *_IDENTIFIERS, *_AGES)
 

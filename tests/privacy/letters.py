@@ -50,9 +50,11 @@ def _date(rng: Random) -> str:
     return rng.choice(
         [
             f"{day:02d}/{month:02d}/{year}", f"{month}/{day}/{year % 100:02d}", f"{year}-{month:02d}-{day:02d}",
-            f"{day:02d}.{month:02d}.{year}", f"{year}{month:02d}{day:02d}", f"{day} {name} {year}", f"{name} {day}, {year}",
+            f"{day:02d}.{month:02d}.{year}", f"{year}{month:02d}{day:02d}",
+            f"{day} {name} {year}", f"{name} {day}, {year}",
             f"{day:02d}-{name[:3].upper()}-{year}", f"{day}th of {name} {year}", f"{name[:3]} {day}, {year}",
-            f"{day:02d}-{name[:3]}-{year % 100:02d}", f"{year}/{month:02d}/{day:02d}", f"{day:02d}-{month:02d}-{year % 100:02d}",
+            f"{day:02d}-{name[:3]}-{year % 100:02d}", f"{year}/{month:02d}/{day:02d}",
+            f"{day:02d}-{month:02d}-{year % 100:02d}",
         ]
     )  # fmt: skip
 
@@ -62,7 +64,8 @@ def _number(rng: Random) -> str:
         return "".join(rng.choice("0123456789") for _ in range(count - 1)) + rng.choice("123456789")
 
     return rng.choice(
-        [f"1{digits(6)}", f"MR{digits(7)}", f"ACC{digits(7)}C", f"X{digits(5)}Q", f"2{digits(2)}-{digits(2)}-{digits(4)}",
+        [f"1{digits(6)}", f"MR{digits(7)}", f"ACC{digits(7)}C", f"X{digits(5)}Q",
+         f"2{digits(2)}-{digits(2)}-{digits(4)}",
          f"H-{digits(6)}", f"9{digits(2)} {digits(3)} {digits(4)}", f"RX{digits(4)}", f"4{digits(1)}-{digits(6)}"]
     )  # fmt: skip
 
@@ -101,16 +104,23 @@ def letter(seed: int) -> Letter:
 
 
 _TEMPLATES = (
-    "{hospital}\n{street}, {town}, {zip_code}\nTel: {phone}\n\nPatient Name: {family}, {given}\nDOB: {born}\nMRN: {mrn}\n"
-    "Accession #: {accession}\nReferring Physician: Dr. {doctor} {surname}\nDate of exam: {seen}\n\nHISTORY: {age}-year-old man.\n"
+    "{hospital}\n{street}, {town}, {zip_code}\nTel: {phone}\n\nPatient Name: {family}, {given}\nDOB: "
+    "{born}\nMRN: {mrn}\n"
+    "Accession #: {accession}\nReferring Physician: Dr. {doctor} {surname}\nDate of exam: {seen}\n\n"
+    "HISTORY: {age}-year-old man.\n"
     "FINDINGS: {first} {second}\nIMPRESSION: {third}\n\nElectronically signed by {other} {kin}, MD on {signed}",
-    "Dear Dr {surname},\n\nThank you for referring {given} {family} ({born}), of {street}, {town}, {zip_code}, who was seen on {seen}. "
-    "{first} Compared with the study of {prior}, this is unchanged. {second} {third}\n\nYours sincerely,\nDr {other} {kin}\n"
+    "Dear Dr {surname},\n\nThank you for referring {given} {family} ({born}), of {street}, {town}, "
+    "{zip_code}, who was seen on {seen}. "
+    "{first} Compared with the study of {prior}, this is unchanged. {second} {third}\n\nYours "
+    "sincerely,\nDr {other} {kin}\n"
     "Consultant Radiologist, {hospital}\n{phone}   {mail}",
-    "RADIOLOGY REPORT\nNAME: {FAMILY}, {GIVEN}    SEX: F    DOB: {born}    MRN {mrn}\nORDERING: {DOCTOR} {SURNAME}, MD    ACC: {accession}\n"
-    "FINDINGS: {first}\n{second}\nIMPRESSION: {third} Findings were discussed with Dr. {other} {kin} by telephone at 14:35 on {signed}.\n"
+    "RADIOLOGY REPORT\nNAME: {FAMILY}, {GIVEN}    SEX: F    DOB: {born}    MRN {mrn}\nORDERING: "
+    "{DOCTOR} {SURNAME}, MD    ACC: {accession}\n"
+    "FINDINGS: {first}\n{second}\nIMPRESSION: {third} Findings were discussed with Dr. {other} {kin} "
+    "by telephone at 14:35 on {signed}.\n"
     "Dictated by: {doctor} {surname}",
-    "Patient: {given} {family} MRN: {mrn} Accession: {accession} Exam date: {seen} {first} Comparison: {prior}. {second} {third} "
+    "Patient: {given} {family} MRN: {mrn} Accession: {accession} Exam date: {seen} {first} "
+    "Comparison: {prior}. {second} {third} "
     "Signed by {doctor} {surname} on {signed}",
     "EXAMINATION: CT. CLINICAL HISTORY: {age} year old female. Mrs. {family} fell at home on {prior}. {first} {second} "
     "Her daughter {other} was informed ({phone}). {third} Case discussed with {doctor} {surname} of {hospital}.",
@@ -118,10 +128,14 @@ _TEMPLATES = (
     "Report communicated to nurse {kin}, pager 4417, {signed}.\nTranscribed by: {other} {kin}  {mail}",
     "Re: {given} {family}, NHS No: {mrn}, {street}\n{first} Prof. {surname} reviewed the images. {second}\n"
     "Mr {kin} telephoned on {seen}; call back on {phone}. {third}\nVerified by {doctor} {surname}, FRCR, {signed}",
-    "DEPARTMENT OF RADIOLOGY, {hospital}\nPt: {GIVEN} {FAMILY}, DOB {born}, {mrn}\nEXAM DATE {seen}\n{first} COMPARED WITH {prior}. {second}\n"
+    "DEPARTMENT OF RADIOLOGY, {hospital}\nPt: {GIVEN} {FAMILY}, DOB {born}, {mrn}\nEXAM DATE {seen}\n"
+    "{first} COMPARED WITH {prior}. {second}\n"
     "FINDINGS DISCUSSED WITH DR {SURNAME} ON {signed}. {third}\nDICTATED BY: DR. {OTHER} {KIN}",
-    "{first} i spoke to dr {surname} about mr {family} on {seen}. {second} Images from {prior} were sent by {hospital}. {third} "
+    "{first} i spoke to dr {surname} about mr {family} on {seen}. {second} Images from {prior} were "
+    "sent by {hospital}. {third} "
     "Contact: {mail}, {phone}. His wife {other} was present. Secretary: {doctor} {kin}",
-    "To: {doctor} {surname}, {street}, {town} {zip_code}\nPatient's name {given} {family}; born {born}; Hospital No. {mrn}; Order number {accession}\n"
-    "Indication: fall at {town} on {prior}.\n{first} {second}\nSeen with {other} {kin} RN. {third}\n{doctor} {surname} MD, {signed}",
+    "To: {doctor} {surname}, {street}, {town} {zip_code}\nPatient's name {given} {family}; born "
+    "{born}; Hospital No. {mrn}; Order number {accession}\n"
+    "Indication: fall at {town} on {prior}.\n{first} {second}\nSeen with {other} {kin} RN. {third}\n"
+    "{doctor} {surname} MD, {signed}",
 )

@@ -167,7 +167,8 @@ def forget(
     else:
         typer.echo(
             f"{figures['records']} records of {figures['forgotten']} patients erased;"
-            f" {figures['unknown']} of those named are not in the store."
+            f" {figures['unknown']} of those named are not in the store. Take them out of the source too, or the next"
+            " ingest reads them again."
         )
 
 
@@ -222,9 +223,17 @@ def _progress(quiet: bool) -> Iterator[Progress]:
 
     done = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     left = (TextColumn("left"), TimeRemainingColumn())
-    with Progress(*done, *left, console=Console(stderr=True), disable=quiet) as bars:
-        task = bars.add_task("Reading files", total=None)
-        yield lambda looked_at, total: bars.update(task, completed=looked_at, total=total)
+    bars = Progress(*done, *left, console=Console(stderr=True), disable=quiet)
+    task = bars.add_task("Reading files", total=None)
+
+    def show(looked_at: int, total: int) -> None:
+        bars.start()  # only now: a source that cannot be used is one sentence and no bar
+        bars.update(task, completed=looked_at, total=total)
+
+    try:
+        yield show
+    finally:
+        bars.stop()
 
 
 def _words(text: str) -> list[str]:

@@ -9,19 +9,21 @@ from __future__ import annotations
 import csv
 import hashlib
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from client.records.ingest import ingest
 from client.records.sources import Filters
 from client.records.store import RecordStore
+from privacy.deidentify import Identity, Pseudonyms
 from privacy.keys import SiteKeys
 from protocol.study import SiteSpec, Study
 from simulations.errors import InputInvalid
 from simulations.held_out_records import HeldOutRecords
-from simulations.scenario import SimulatedSite, prepare_site
+from simulations.scenario import SimulatedSite, derived_pseudonym_key, prepare_site
 
 HELD_OUT_SHARE = 0.15
 
@@ -44,7 +46,7 @@ def build_sites_from(
     for spec in study.sites:
         own = data / spec.name
         if own.is_dir():
-            road = _FolderRoad(study, spec, folder / spec.name, size, source=own)
+            road = _Road(study, spec, folder / spec.name, size, source=own)
         elif index is not None:
             road = _index_road(study, spec, folder / spec.name, size, index)
         else:
@@ -58,31 +60,48 @@ def build_sites_from(
 
 
 @dataclass(frozen=True)
-class _FolderRoad:
-    """A site from a folder of its own: everything is ingested, then whole patients are taken out again."""
+class _Road:
+    """How one site comes to its records: everything is ingested, then whole patients are taken out again."""
 
     study: Study
     spec: SiteSpec
     folder: Path
     size: int
     source: Path
+    groups: frozenset[str] = frozenset()
+    """Of an image folder: the site_groups to take; none for everything."""
+    patients: Mapping[str, str] = field(default_factory=dict)
+    """Of an image folder: patient to group, so that the same patients are held out in every run."""
     patient_ids: str = "real"
 
     def build(self) -> None:
-        """Keys, policy, store."""
-        prepare_site(self.study, self.spec, self.folder, patient_ids=self.patient_ids)
-        ingest(self.folder, self.source, image_size=self.size)
+        """Keys, policy, and a store without the held-out patients."""
+        open_site = not (self.study.privacy.enabled and self.spec.private)
+        key = derived_pseudonym_key(self.study, self.spec, "records") if open_site else None
+        prepare_site(self.study, self.spec, self.folder, patient_ids=self.patient_ids, pseudonym_key=key)
+        self._ingest(self.folder)
         with closing(RecordStore.open(self.folder)) as store:
-            store.forget(held_out_of(store.patients(), self.spec.declared_patients))
+            present = set(store.patients())
+            named = self._pseudonyms() or {pseudonym: pseudonym for pseudonym in present}
+            known = {name: self.patients.get(name, "") for name, pseudonym in named.items() if pseudonym in present}
+            store.forget(named[name] for name in held_out_of(known, self.spec.declared_patients))
 
     def read_held_out(self, held_out: HeldOutRecords) -> None:
         """Whoever is in the source and not in the site's store, under the same pseudonyms."""
         with closing(RecordStore.open(self.folder)) as store:
             staying = set(store.patients())
         with self._apart() as apart:
-            ingest(apart, self.source, image_size=self.size)
+            self._ingest(apart)
             with closing(RecordStore.open(apart)) as store:
                 held_out.add(store, sorted(set(store.patients()) - staying), self.spec.flows)
+
+    def _ingest(self, folder: Path) -> None:
+        ingest(folder, self.source, image_size=self.size, filters=Filters(site_groups=self.groups))
+
+    def _pseudonyms(self) -> dict[str, str]:
+        """Patient id to pseudonym, for an image folder."""
+        pseudonyms = Pseudonyms(SiteKeys.open(self.folder).pseudonym_key)
+        return {patient: pseudonyms.patient(Identity(patient_id=patient)) for patient in self.patients}
 
     @contextmanager
     def _apart(self) -> Iterator[Path]:
@@ -97,42 +116,20 @@ class _FolderRoad:
             shutil.rmtree(apart, ignore_errors=True)
 
 
-@dataclass(frozen=True)
-class _IndexRoad(_FolderRoad):
-    """A site from some groups of an image folder: the held-out patients never enter its store."""
-
-    groups: frozenset[str] = frozenset()
-    held_out_patients: frozenset[str] = frozenset()
-
-    def build(self) -> None:
-        prepare_site(self.study, self.spec, self.folder, patient_ids=self.patient_ids)
-        filters = Filters(site_groups=self.groups, excluded_patients=self.held_out_patients)
-        ingest(self.folder, self.source, image_size=self.size, filters=filters)
-
-    def read_held_out(self, held_out: HeldOutRecords) -> None:
-        if not self.held_out_patients:
-            return
-        with self._apart() as apart:
-            filters = Filters(site_groups=self.groups, patients=self.held_out_patients)
-            ingest(apart, self.source, image_size=self.size, filters=filters)
-            with closing(RecordStore.open(apart)) as store:
-                held_out.add(store, store.patients(), self.spec.flows)
-
-
-def _index_road(study: Study, spec: SiteSpec, folder: Path, size: int, index: _Index) -> _IndexRoad:
+def _index_road(study: Study, spec: SiteSpec, folder: Path, size: int, index: _Index) -> _Road:
     groups = frozenset(part for part in spec.population.split("+") if part)
     patients = index.patients(groups)
     if not patients:
         raise InputInvalid(f"No row of index.csv belongs to site {spec.name}: check its population, {spec.population}.")
-    return _IndexRoad(
+    return _Road(
         study,
         spec,
         folder,
         size,
         source=index.folder,
-        patient_ids="real" if index.known(groups) else "pseudo",
         groups=groups,
-        held_out_patients=frozenset(held_out_of(patients, spec.declared_patients)),
+        patients=patients,
+        patient_ids="real" if index.known(groups) else "pseudo",
     )
 
 
@@ -153,17 +150,23 @@ class _Index:
         named = ((row.get("site_group", ""), row["patient_id"], row.get("patient_id_kind", "source")) for row in rows)
         return cls(path.parent, tuple(named))
 
-    def patients(self, groups: frozenset[str]) -> list[str]:
-        """Patients with a row in these groups (in any, for none), sorted."""
-        return sorted({patient for group, patient, _ in self.rows if not groups or group in groups})
+    def patients(self, groups: frozenset[str]) -> dict[str, str]:
+        """Patients with a row in these groups (in any, for none), and the group of each."""
+        return {patient: group for group, patient, _ in self.rows if not groups or group in groups}
 
     def known(self, groups: frozenset[str]) -> bool:
         """Whether every patient id of these groups comes from its source."""
         return all(kind in ("", "source") for group, _, kind in self.rows if not groups or group in groups)
 
 
-def held_out_of(patients: Sequence[str], declared: int) -> list[str]:
-    """A share of the patients, the same every time, as long as the site keeps as many as it declared."""
+def held_out_of(patients: Mapping[str, str], declared: int) -> list[str]:
+    """A share of the patients, the same every time, of every group alike, as long as as many stay as were declared.
+
+    patients: name to group.
+    """
     spare = max(len(patients) - declared, 0)
-    ordered = sorted(patients, key=lambda patient: hashlib.sha256(f"held out {patient}".encode()).digest())
-    return ordered[: min(round(HELD_OUT_SHARE * len(patients)), spare)]
+    members: dict[str, list[str]] = defaultdict(list)
+    for patient in sorted(patients, key=lambda name: hashlib.sha256(f"held out {name}".encode()).digest()):
+        members[patients[patient]].append(patient)
+    places = [((n + 0.5) / len(own), name) for own in members.values() for n, name in enumerate(own)]
+    return [name for _, name in sorted(places)][: min(round(HELD_OUT_SHARE * len(patients)), spare)]

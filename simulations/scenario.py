@@ -105,9 +105,8 @@ def _count() -> None:
 
 
 def _build_phantom_site(job: _PhantomSite) -> SimulatedSite:
-    # The pseudonyms of invented patients may be known, and must be the same in every run for runs to be the same.
-    name = f"fedm2g phantoms {job.study.training.seed} {job.spec.name} {job.population}"
-    prepare_site(job.study, job.spec, job.folder, pseudonym_key=hashlib.sha256(name.encode()).digest())
+    key = derived_pseudonym_key(job.study, job.spec, job.population)
+    prepare_site(job.study, job.spec, job.folder, pseudonym_key=key)
     export = job.folder / "export"
     try:
         export_hospital(
@@ -124,6 +123,11 @@ def _build_phantom_site(job: _PhantomSite) -> SimulatedSite:
     finally:
         shutil.rmtree(export, ignore_errors=True)
     return SimulatedSite(job.spec, job.folder)
+
+
+def derived_pseudonym_key(study: Study, spec: SiteSpec, records: str) -> bytes:
+    """A key that anybody may know, so that a run repeats: for invented patients, or where nothing is private."""
+    return hashlib.sha256(f"fedm2g {records} {study.training.seed} {spec.name}".encode()).digest()
 
 
 def prepare_site(

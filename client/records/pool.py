@@ -35,17 +35,20 @@ def outcomes(reader: JobReader, jobs: Sequence[Job], *, workers: int) -> Iterato
                     done += 1
                     yield outcome
         except BrokenProcessPool:
-            yield _alone(reader, jobs[done])
-            done += 1
+            for outcome in _one_by_one(reader, jobs[done : done + workers * _CHUNK]):
+                done += 1
+                yield outcome
 
 
-def _alone(reader: JobReader, job: Job) -> Outcome:
-    """Read one file in a process of its own: the next after a crash, which may be the one that caused it."""
-    try:
-        with _started(reader, 1) as pool:
-            return pool.submit(_read, job).result()
-    except BrokenProcessPool:
-        return Outcome(reader.pseudonyms.of("place", job.place), Reason.READER_FAILED)
+def _one_by_one(reader: JobReader, jobs: Sequence[Job]) -> Iterator[Outcome]:
+    """Read a stretch after a crash in one process, one file at a time, up to and with the file that kills it."""
+    with _started(reader, 1) as pool:
+        for job in jobs:
+            try:
+                yield pool.submit(_read, job).result()
+            except BrokenProcessPool:
+                yield Outcome(reader.pseudonyms.of("place", job.place), Reason.READER_FAILED)
+                return
 
 
 @contextmanager

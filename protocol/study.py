@@ -114,7 +114,7 @@ class FederationSpec(Terms):
     """Sites whose accepted reply a round needs."""
     deadline_seconds: Annotated[float, Field(gt=0)] = 3600.0
     release_grid_seconds: Annotated[float, Field(ge=0)] = 0.0
-    """Replies leave on multiples of this. Zero releases at once: simulation only (a vault with real patients refuses it in deployment)."""
+    """Replies leave on multiples of this. Zero releases at once: simulation only, a deployed vault refuses it."""
     max_reply_bytes: Annotated[int, Field(ge=1024)] = 2_000_000_000
 
 
@@ -124,7 +124,7 @@ class TrainingSpec(Terms):
     diffusion_subset: Literal["attention", "all"] = "attention"
     conditioning_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
     seed: int = 0
-    """Seeds everything that is not private: initialisation, evaluation, and training when privacy is off. Never the sampler or noise under privacy."""
+    """Seeds what is not private: initialisation, evaluation, training when privacy is off. Never sampler or noise."""
 
 
 class SiteSpec(Terms):
@@ -137,7 +137,7 @@ class SiteSpec(Terms):
     """False only for a site whose policy says `allow_non_private = true`; every report says so in red."""
     aggregation_weight: Annotated[float, Field(gt=0)] = 1.0
     population: str = ""
-    """Simulation only: which records this site holds (a phantom population, or the site_groups of an image folder, `+`-joined)."""
+    """Simulation only: which records this site holds: a phantom population, or site_groups of an image folder (`+`)."""
 
 
 class Study(Terms):

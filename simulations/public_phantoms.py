@@ -34,7 +34,7 @@ def public_data(records: PhantomRecords) -> PublicData:
         texts=texts,
         report_of={flow: np.array([report_number[int(n)] for n in examinations[flow]]) for flow in IMAGE_FLOWS},
         templates={
-            **{flow: [_sentence(records, flow, p) for p in people] for flow in IMAGE_FLOWS},
+            **{flow: [_sentence(records, flow, int(p)) for p in people] for flow in IMAGE_FLOWS},
             "text": [_prompt(int(n)) for n in about],
         },
         examinations={**examinations, "text": about},

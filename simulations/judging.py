@@ -9,12 +9,12 @@ from __future__ import annotations
 import multiprocessing
 import os
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from simulations.evaluation import EvaluationSettings, OmniscientReferee
 from simulations.held_out import HeldOut
@@ -74,6 +74,19 @@ def _held_out_accuracy() -> dict[str, float]:
     return _bench.referee.held_out_accuracy()
 
 
+class _SameProcess(Executor):
+    """Runs each call at once, in this process: for tests, and for machines with little memory."""
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        """The call's outcome as a finished future."""
+        future: Future[Any] = Future()
+        try:
+            future.set_result(fn(*args, **kwargs))
+        except Exception as error:
+            future.set_exception(error)
+        return future
+
+
 class Panel(AbstractContextManager["Panel"]):
     """A pool of referees over one held-out set. `summon` returns at once; `Verdict.wait` gives the figures."""
 
@@ -86,13 +99,19 @@ class Panel(AbstractContextManager["Panel"]):
         referee_folder: Path | None = None,
         workers: int | None = None,
     ) -> None:
+        """workers: processes; None for one per core, 0 for none but this one."""
         self.settings, self.flows = settings, tuple(flows)
-        self._pool = ProcessPoolExecutor(
-            max_workers=workers or max(1, min(4, os.cpu_count() or 1)),
-            mp_context=multiprocessing.get_context("spawn"),
-            initializer=_take_seat,
-            initargs=(held_out, settings, referee_folder),
-        )
+        self._pool: Executor
+        if workers == 0:
+            _take_seat(held_out, settings, referee_folder)
+            self._pool = _SameProcess()
+        else:
+            self._pool = ProcessPoolExecutor(
+                max_workers=workers or max(1, min(4, os.cpu_count() or 1)),
+                mp_context=multiprocessing.get_context("spawn"),
+                initializer=_take_seat,
+                initargs=(held_out, settings, referee_folder),
+            )
 
     def summon(
         self,

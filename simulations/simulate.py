@@ -68,6 +68,8 @@ class Simulation:
     """Rounds after which to stop, to be resumed."""
     referee_folder: Path | None = None
     """The shipped one by default."""
+    judges: int | None = None
+    """Processes that judge; None for one per core, 0 for none but this one."""
 
 
 def simulate(simulation: Simulation, *, progress: Progress) -> dict[str, Any]:
@@ -112,6 +114,7 @@ def simulate(simulation: Simulation, *, progress: Progress) -> dict[str, Any]:
             referee_folder=simulation.referee_folder,
             progress=progress,
             why_not_continued=why_not,
+            workers=simulation.judges,
         )
     outcome = _outcome(study, sites, result, verdicts, clock, invented=held_out.invented)
     with clock.measure("report"):

@@ -42,6 +42,7 @@ def judge_all(
     referee_folder: Path | None,
     progress: Progress,
     why_not_continued: str,
+    workers: int | None = None,
 ) -> Verdicts:
     """Judge `before`, `after` and, where there is one, `public_continued`."""
     flows = [flow.name for flow in study.flows]
@@ -54,7 +55,7 @@ def judge_all(
     def tell() -> None:
         progress.advance(bar)
 
-    with Panel(held_out, settings, flows=flows, referee_folder=referee_folder) as panel:
+    with Panel(held_out, settings, flows=flows, referee_folder=referee_folder, workers=workers) as panel:
         asked = {name: panel.summon(folder, note_done=tell) for name, folder in generators.items()}
         seed = settings.sampling_seeds[:1]
         sketched = {

@@ -57,7 +57,10 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     every = tuple(range(len(LABELS)))
     Referee(RefereeConfig(("xray",), LABELS, {"xray": every})).save(place / "referee")
     ReportFeatures.fit(np.random.default_rng(0).normal(size=(96, 384))).save(place / "referee")
-    (place / "study.toml").write_text(STUDY.format(generator=place / "initial"))
+    study = STUDY.format(generator=place / "initial")
+    (place / "study.toml").write_text(study)
+    silent = study.replace(', {name = "text", kind = "text"}', "").replace(', "text"]', "]")
+    (place / "silent.toml").write_text(silent)
     return place
 
 
@@ -70,6 +73,7 @@ def simulation(place: Path, tmp_path: Path) -> Simulation:
         per_flow=16,
         public_continued=False,
         referee_folder=place / "referee",
+        judges=0,
     )
 
 
@@ -99,7 +103,7 @@ def test_a_private_run_leaves_everything_and_stays_within_its_budget(simulation:
 
 
 def test_without_privacy_runs_repeat_and_a_resumed_run_equals_them(simulation: Simulation, tmp_path: Path) -> None:
-    off = replace(simulation, privacy=False)
+    off = replace(simulation, study_path=simulation.study_path.with_name("silent.toml"), privacy=False)
     summary = _run(off)
     page = (tmp_path / "run" / "report.html").read_text()
     assert "NOT PRIVATE: Every site" in page and not summary["private"]
@@ -149,7 +153,7 @@ def test_real_images_are_split_by_patient_and_the_page_forbids_sharing(
         writer = csv.DictWriter(stream, rows[0].keys())
         writer.writeheader()
         writer.writerows(rows)
-    study = simulation.study_path.read_text().split("[[sites]]")
+    study = simulation.study_path.with_name("silent.toml").read_text().split("[[sites]]")
     one = study[1].replace("hospital-xray", "germany-hannover")
     (tmp_path / "one.toml").write_text(f"{study[0]}[[sites]]{one}[[stages]]\nname = 'diffuse'\nrounds = 1\n")
     summary = _run(replace(simulation, study_path=tmp_path / "one.toml", data=folder))

@@ -34,8 +34,8 @@ class EvaluationSettings:
     """How generators are sampled for judgement; the same for every generator of a run."""
 
     sampling_seeds: tuple[int, ...] = (101, 202, 303)
-    num_inference_steps: int = 12
-    guidance_scale: float = 1.5
+    num_inference_steps: int = 8
+    guidance_scale: float = 1.0
 
 
 class OmniscientReferee:

@@ -32,6 +32,7 @@ class SharedGenerator:
         self.generator = Generator.from_pretrained(folder).eval().requires_grad_(False)  # the mechanism makes leaves
         self.lock = threading.RLock()
         self._loaded: dict[str, str] = {}
+        self._shapes: dict[str, dict[str, tuple[int, ...]]] = {}
 
     @cached_property
     def initial_digests(self) -> dict[str, str]:
@@ -47,6 +48,13 @@ class SharedGenerator:
         """A group as it lies in the folder, float32; read anew, so that a large one is not held twice."""
         arrays = load_file(self.folder / "groups" / f"{name}.safetensors")
         return {key: np.asarray(array, dtype=np.float32) for key, array in arrays.items()}
+
+    def shapes(self, name: str) -> dict[str, tuple[int, ...]]:
+        """Qualified parameter names of a group, in its order, with their shapes. Raises GroupUnknown."""
+        if name not in self._shapes:
+            group = self.generator.group(name)
+            self._shapes[name] = {key: tuple(parameter.shape) for key, parameter in group.items()}
+        return self._shapes[name]
 
     def load(self, name: str, digest: str, arrays: GroupArrays) -> None:
         """Put a group into the generator, unless it is there already. Hold `lock`."""

@@ -20,18 +20,19 @@ from privacy.allocator import keep_freed_memory
 SITE_DIRS = "FEDM2G_SITE_DIRS"
 GENERATOR = "FEDM2G_GENERATOR"
 
-_vaults: dict[Path, Vault] = {}
+_vaults: dict[tuple[Path, int, Path], Vault] = {}
 _opening = threading.Lock()
 
 
 def vault_of(node_config: Mapping[str, Any]) -> Vault:
-    """The vault of the site that this node is; opened once per process. Raises VaultMissing."""
-    site_dir = _site_dir(node_config).resolve()
+    """The vault of the site that this node is; opened once per process and site folder. Raises VaultMissing."""
+    site_dir, generator = _site_dir(node_config).resolve(), _generator(node_config).resolve()
+    made = site_dir.stat().st_ino if site_dir.is_dir() else 0
     with _opening:
-        if site_dir not in _vaults:
+        if (site_dir, made, generator) not in _vaults:
             keep_freed_memory()
-            _vaults[site_dir] = Vault(site_dir, generator_folder=_generator(node_config))
-        return _vaults[site_dir]
+            _vaults[site_dir, made, generator] = Vault(site_dir, generator_folder=generator)
+        return _vaults[site_dir, made, generator]
 
 
 def _site_dir(node_config: Mapping[str, Any]) -> Path:

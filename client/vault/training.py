@@ -239,14 +239,15 @@ def _steps(
 
 
 def _parameters(groups: Mapping[str, Mapping[str, np.ndarray]], shared: SharedGenerator) -> dict[str, Tensor]:
-    """The trained groups as detached tensors. Raises StateDamaged where they are not the generator's own groups."""
+    """The trained groups as detached tensors. Raises GeneratorMismatch where they are not this generator's own."""
     parameters: dict[str, Tensor] = {}
     for name, arrays in groups.items():
-        own = shared.generator.group(name)
-        if {key: tuple(value.shape) for key, value in arrays.items()} != {k: tuple(p.shape) for k, p in own.items()}:
+        shapes = shared.shapes(name)
+        if {key: tuple(array.shape) for key, array in arrays.items()} != shapes:
             raise GeneratorMismatch(f"The group {name} that was sent does not fit this generator.")
-        for key, parameter in own.items():
-            parameters[key] = torch.tensor(np.asarray(arrays[key], np.float32), device=parameter.device)
+        for key in shapes:
+            own = np.require(arrays[key], dtype=np.float32, requirements=["C", "W"])  # copies only what it must
+            parameters[key] = torch.from_numpy(own).to(shared.generator.device)
     return parameters
 
 

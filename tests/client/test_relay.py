@@ -32,7 +32,8 @@ class Hospital:
     """A vault that answers, or breaks in a way that quotes a patient."""
 
     def __init__(self, breaks: Exception | None = None) -> None:
-        self.breaks, self.heard = breaks, []
+        self.breaks = breaks
+        self.heard: list[TrainRequest] = []
 
     def describe(self) -> SiteDescription:
         self._perhaps_break()

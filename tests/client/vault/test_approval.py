@@ -12,7 +12,8 @@ from client.vault.errors import GeneratorMismatch, NotApproved, StateDamaged
 from privacy.errors import BudgetExceeded, OutsideDeclaration, PolicyRefused
 from protocol.study import Study
 
-MakeSite, MakeStudy = Callable[..., Any], Callable[..., Study]
+MakeSite = Callable[..., Any]
+MakeStudy = Callable[..., Study]
 
 
 def with_site(**changes: Any) -> list[dict[str, Any]]:

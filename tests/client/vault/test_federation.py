@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -43,11 +44,15 @@ def federation(
         return go_on(study, out, vaults, stop_after=stop_after), vaults
 
     def go_on(study: Study, out: Path, vaults: dict[str, Vault], *, resume: bool = False, **options: Any) -> Any:
-        apps = {name: make_client_app(lambda _, vault=vault: vault) for name, vault in vaults.items()}
+        apps = {name: make_client_app(partial(_always, vault)) for name, vault in vaults.items()}
         return run_study(LocalGrid(apps), study, generator_folder=generator_folder, out=out, resume=resume, **options)
 
     run.go_on = go_on  # type: ignore[attr-defined]
     return run
+
+
+def _always(vault: Vault, _: Any) -> Vault:
+    return vault
 
 
 def weights(folder: Path) -> dict[str, dict[str, np.ndarray]]:

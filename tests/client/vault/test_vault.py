@@ -20,7 +20,9 @@ from protocol.requests import TrainReply, TrainRequest
 from protocol.study import Study
 from protocol.version import VERSION
 
-MakeSite, MakeStudy, MakeRequest = Callable[..., Any], Callable[..., Study], Callable[..., TrainRequest]
+MakeSite = Callable[..., Any]
+MakeStudy = Callable[..., Study]
+MakeRequest = Callable[..., TrainRequest]
 Groups = Mapping[str, Mapping[str, np.ndarray]]
 
 

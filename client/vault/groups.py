@@ -9,6 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from client.vault.durable import write_durably
@@ -38,7 +39,10 @@ class HeldGroups:
         path = self._path(name, digest)
         if not path.is_file():
             return None
-        arrays = load(path.read_bytes())
+        try:
+            arrays = load(path.read_bytes())
+        except SafetensorError:
+            arrays = {}
         if digest_group(arrays) != digest:
             path.unlink(missing_ok=True)
             return None
@@ -50,7 +54,7 @@ class HeldGroups:
         if path.is_file():
             return
         earlier = list(path.parent.glob("*.safetensors"))
-        write_durably(path, save({key: np.ascontiguousarray(array) for key, array in arrays.items()}))
+        write_durably(path, save({key: np.require(array, requirements="C") for key, array in arrays.items()}))
         for old in earlier:
             old.unlink(missing_ok=True)
 

@@ -3,6 +3,9 @@
 A round is named by (study digest, stage, round number) and bound to the digest of its inputs (DESIGN.md §5). A finished
 round's reply is returned again at no cost; the same round with other inputs is refused; a round that began and left no
 reply may begin again, as long as the ledger still has spare steps for it, because each beginning is charged.
+
+Any death of the process leaves a true state. A loss of power may forget the last moments, which costs a spare round and
+never hides spending: that is the ledger's, and it waits for the disk.
 """
 
 from __future__ import annotations
@@ -49,7 +52,7 @@ class RoundName:
 
 
 class RoundState:
-    """The vault's memory of rounds; every change is on the disk before the method returns."""
+    """The vault's memory of rounds; every change outlives this process before the method returns."""
 
     def __init__(self, folder: Path) -> None:
         self._replies = folder / "replies"
@@ -57,20 +60,23 @@ class RoundState:
         os.close(os.open(path, os.O_RDWR | os.O_CREAT, PRIVATE_FILE))
         self._database = sqlite3.connect(path, isolation_level=None, timeout=30.0, check_same_thread=False)
         self._database.execute("PRAGMA journal_mode = WAL")
-        self._database.execute("PRAGMA synchronous = FULL")
+        self._database.execute("PRAGMA synchronous = NORMAL")
         self._database.execute(_SCHEMA)
 
     def finished(self, name: RoundName) -> TrainReply | None:
         """The reply kept for this round, or None. Raises ReplayMismatch for a round begun with other inputs."""
-        row = self._row(name)
-        if row is None:
-            return None
-        if row[0] != name.inputs_digest:
+        inputs_digest, marked = self._row(name) or (name.inputs_digest, 0)
+        if inputs_digest != name.inputs_digest:
             raise _mismatch(name)
-        return self._read(name) if row[1] else None
+        if not marked and not self._path(name).exists():
+            return None
+        reply = self._read(name)
+        if reply.inputs_digest != name.inputs_digest:  # the file outlived its row
+            raise _mismatch(name)
+        return reply
 
     def begin(self, name: RoundName) -> int:
-        """Bind this round to its inputs, durably, and return how often it has begun; each time draws on the ledger.
+        """Bind this round to its inputs and return how often it has begun; each time draws on the ledger.
 
         Raises ReplayMismatch.
         """
@@ -91,8 +97,8 @@ class RoundState:
         return int(attempts)
 
     def finish(self, name: RoundName, reply: TrainReply) -> None:
-        """Keep the reply: first the file, then the mark that it is whole."""
-        write_durably(self._path(name), _pack(reply))
+        """Keep the reply: first the file, whole or not there at all, then the mark."""
+        write_durably(self._path(name), _pack(reply), flush_folder=False)
         self._database.execute(
             "UPDATE rounds SET finished = 1 WHERE study_digest = ? AND stage = ? AND round_number = ?", name.where
         )
@@ -136,7 +142,7 @@ def _mismatch(name: RoundName) -> ReplayMismatch:
 def _pack(reply: TrainReply) -> bytes:
     """A reply as safetensors: tensors named `group|parameter`, the rest as metadata."""
     tensors = {
-        f"{group}{_SEPARATOR}{name}": np.ascontiguousarray(array)
+        f"{group}{_SEPARATOR}{name}": np.require(array, requirements="C")
         for group, arrays in reply.updates.items()
         for name, array in arrays.items()
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,9 +13,11 @@ import pytest
 
 from client.records.store import RecordStore
 from client.vault import training
+from client.vault.groups import HeldGroups
 from client.vault.training import Trainer
 from client.vault.vault import Vault
 from protocol.codes import Code
+from protocol.digests import digest_group
 from protocol.records import reply_to_record
 from protocol.requests import TrainReply, TrainRequest
 from protocol.study import Study
@@ -361,3 +364,19 @@ def test_status_tells_the_site_what_was_spent(
     assert status.studies[digest].rounds_finished == {"align": 1}
     assert status.studies[digest].epsilon_planned is not None
     assert 0.0 < status.studies[digest].epsilon_spent < status.studies[digest].epsilon_planned
+
+
+@pytest.mark.parametrize("damage", [lambda content: content[:-4] + bytes(4), lambda content: content[:20]])
+def test_a_held_group_comes_back_with_every_shape_or_not_at_all(
+    tmp_path: Path, damage: Callable[[bytes], bytes]
+) -> None:
+    arrays = {"weight": np.ones((2, 3), np.float32).T, "gate": np.full((), 0.5, np.float32)}
+    held = HeldGroups(tmp_path)
+    held.keep("cross_guidance/xray", digest_group(arrays), arrays)
+    back = held.read("cross_guidance/xray", digest_group(arrays))
+    assert back is not None and all(
+        np.array_equal(back[n], arrays[n]) and back[n].shape == arrays[n].shape for n in arrays
+    )
+    path = next(tmp_path.rglob("*.safetensors"))
+    path.write_bytes(damage(path.read_bytes()))
+    assert held.read("cross_guidance/xray", path.stem) is None and not path.exists()

@@ -30,10 +30,15 @@ from client.records.quiet import quiet
 from client.records.reading import Reading, content_of
 from client.records.reasons import Quarantined, Reason
 from client.records.resample import to_store
-from privacy.deidentify import IDENTIFYING, KEPT, Identity, body_part, identity_of, view_position
+from privacy.deidentify import IDENTIFYING, KEPT, Identity, body_part, identity_of, refusal_of_text, view_position
 
 PREAMBLE = 128
-_SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
+_TEXT_REASONS = {
+    "document": Reason.NO_PIXELS,
+    "secondary-capture": Reason.SECONDARY_CAPTURE,
+    "burned-in-annotation": Reason.BURNED_IN,
+}
+"""What `privacy.deidentify.refusal_of_text` says, as reasons."""
 _DERIVED_CT = {"PERFUSION", "RCBF", "RCBV", "CBF", "CBV", "MTT", "TTP", "TMAX", "PERMEABILITY"}
 
 
@@ -128,12 +133,12 @@ def _check_object(header: Any, modality: str, words: list[str], sequence: str) -
         raise Refused(Reason.SYNTHETIC)
     if modality != "MR":
         flow_of(modality)
-    if str(header.get("SOPClassUID") or "").startswith(_SECONDARY_CAPTURE):
-        raise Refused(Reason.SECONDARY_CAPTURE)
+    if (shows_text := _text_refusal(header, words)) in (Reason.SECONDARY_CAPTURE, Reason.NO_PIXELS):
+        raise Refused(shows_text)
     if not any(name in header for name in ("PixelData", "FloatPixelData", "DoubleFloatPixelData")):
         raise Refused(Reason.NO_PIXELS)
-    if str(header.get("BurnedInAnnotation") or "").strip().upper() == "YES":
-        raise Refused(Reason.BURNED_IN)
+    if shows_text is not None:
+        raise Refused(shows_text)
     if "LOCALIZER" in words:
         raise Refused(Reason.LOCALIZER)
     if modality == "CT" and _DERIVED_CT & set(words):
@@ -142,6 +147,15 @@ def _check_object(header: Any, modality: str, words: list[str], sequence: str) -
         raise Refused(Reason.COLOUR)
     if modality == "MR":
         flow_of(modality, sequence)
+
+
+def _text_refusal(header: Any, words: list[str]) -> Reason | None:
+    why = refusal_of_text(
+        sop_class=str(header.get("SOPClassUID") or ""),
+        burned_in=str(header.get("BurnedInAnnotation") or ""),
+        image_type=words,
+    )
+    return None if why is None else _TEXT_REASONS[why]
 
 
 def _sequence(header: Any, words: list[str]) -> str:

@@ -297,6 +297,8 @@ def test_enhanced_mr_takes_its_sequence_from_the_functional_groups(
         ("CT", {"SOPClassUID": "1.2.840.10008.5.1.4.1.1.7"}, Reason.SECONDARY_CAPTURE),
         ("CT", {"SOPClassUID": "1.2.840.10008.5.1.4.1.1.7.2"}, Reason.SECONDARY_CAPTURE),
         ("CR", {"BurnedInAnnotation": "YES"}, Reason.BURNED_IN),
+        ("CT", {"ImageType": ["DERIVED", "SECONDARY", "SCREEN SAVE"]}, Reason.SECONDARY_CAPTURE),
+        ("CT", {"ImageType": ["ORIGINAL", "PRIMARY", "DOSE_INFO"]}, Reason.SECONDARY_CAPTURE),
         ("CT", {"ImageType": ["ORIGINAL", "PRIMARY", "LOCALIZER"]}, Reason.LOCALIZER),
         ("CT", {"RescaleType": "US"}, Reason.NOT_HOUNSFIELD),
         ("CT", {"ImageType": ["DERIVED", "PRIMARY", "PERFUSION", "RCBF"]}, Reason.NOT_HOUNSFIELD),

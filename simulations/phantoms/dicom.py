@@ -82,7 +82,7 @@ def _pixels(dataset: FileDataset, flow: str, pixels: npt.NDArray[np.generic]) ->
 
 
 def _projection(dataset: FileDataset, visit: Visit, view: str) -> None:
-    spacing = visit.physics.chest_field_cm * 10 / visit.size
+    spacing = visit.physics.xray_field_cm * 10 / visit.size
     dataset.Modality, dataset.BodyPartExamined = "CR", "CHEST"
     dataset.ViewPosition = "LL" if view == "LATERAL" else view
     dataset.PatientOrientation = ["P" if view == "LATERAL" else "L", "F"]

@@ -17,7 +17,8 @@ SEVERITIES: tuple[Severity, ...] = ("mild", "moderate", "severe")
 def draw_patient(rng: np.random.Generator, population: Population) -> Patient:
     """One patient with a chest and a head, each healthy or with one finding."""
     seed = int(rng.integers(2**31))
-    chest, head = _chest(rng, population), _head(rng, population)
+    sex: Literal["F", "M"] = "F" if rng.random() < 0.5 else "M"
+    chest, head = _chest(rng, population, sex), _head(rng, population)
     return Patient(
         seed=seed,
         chest=chest,
@@ -26,46 +27,54 @@ def draw_patient(rng: np.random.Generator, population: Population) -> Patient:
         head_finding=_head_finding(rng, population, head),
         ct_region="chest" if rng.random() < 0.5 else "head",
         view_position="PA" if rng.random() < 0.6 else "AP",
-        sex="F" if rng.random() < 0.5 else "M",
+        sex=sex,
         age=int(rng.integers(22, 95)),
     )
 
 
-def _chest(rng: np.random.Generator, population: Population) -> Chest:
+def _chest(rng: np.random.Generator, population: Population, sex: str) -> Chest:
     def normal(mean: float, deviation: float, shift: float = 0.0) -> float:
-        return float(mean + deviation * (shift + population.spread * np.clip(rng.normal(), -2.5, 2.5)))
+        return float(mean + deviation * (shift + population.spread * _clip(rng.normal(), -2.5, 2.5)))
 
     habitus = population.size_shift
     return Chest(
-        half_width=normal(16.0, 0.8, habitus),
+        half_width=normal(15.5, 0.7, habitus),
         half_depth=normal(10.8, 0.5, habitus),
-        fat=float(np.clip(normal(1.3, 0.35, habitus), 0.5, 3.0)),
-        lung=(normal(5.3, 0.25), normal(7.6, 0.3, habitus), normal(13.5, 0.7, population.lung_shift)),
-        lung_offset=normal(6.9, 0.25, 0.5 * habitus),
-        heart=(normal(4.6, 0.25), normal(4.2, 0.2), normal(5.4, 0.3)),
-        heart_shift=normal(2.0, 0.3),
-        diaphragm=normal(12.0, 0.8, population.lung_shift),
+        fat=_clip(normal(1.3, 0.35, habitus), 0.5, 3.0),
+        wall=normal(1.5, 0.12),
+        apex=normal(-13.0, 0.5, -0.5 * population.lung_shift),
+        mediastinum=normal(2.0, 0.2, 0.3 * habitus),
+        heart=(normal(4.4, 0.25), normal(4.2, 0.2), normal(5.4, 0.3)),
+        heart_shift=normal(1.6, 0.25),
+        diaphragm=normal(13.0, 0.8, population.lung_shift),
+        dome=normal(5.0, 0.4),
         rib_pitch=normal(3.3, 0.15),
         rib_phase=float(rng.uniform(0, 3.3)),
-        rib_slope=normal(0.45, 0.06),
+        rib_slope=normal(0.42, 0.06),
+        breast=_clip(normal(4.2, 0.5, habitus), 2.5, 6.0) if sex == "F" else 0.0,
+        level=float(rng.uniform(-1.0, 5.0)),
     )
 
 
 def _head(rng: np.random.Generator, population: Population) -> Head:
     def normal(mean: float, deviation: float, shift: float = 0.0) -> float:
-        return float(mean + deviation * (shift + population.spread * np.clip(rng.normal(), -2.5, 2.5)))
+        return float(mean + deviation * (shift + population.spread * _clip(rng.normal(), -2.5, 2.5)))
 
     return Head(
         half_width=normal(6.9, 0.25, 0.6 * population.head_shift),
         half_length=normal(8.6, 0.3, -0.4 * population.head_shift),
         skull=normal(0.65, 0.07),
         cortex=normal(0.55, 0.06, -0.5 * population.head_shift),
-        csf=float(np.clip(normal(0.35, 0.07, population.head_shift), 0.15, 0.9)),
-        ventricle=float(np.clip(normal(1.0, 0.10, population.head_shift), 0.6, 1.5)),
+        csf=_clip(normal(0.35, 0.07, population.head_shift), 0.15, 0.9),
+        ventricle=_clip(normal(1.0, 0.10, population.head_shift), 0.6, 1.5),
         sulci=float(rng.integers(11, 17)),
         sulci_phase=float(rng.uniform(0, 6.28)),
         level=float(rng.uniform(-0.8, 0.8)),
     )
+
+
+def _clip(value: float, low: float, high: float) -> float:
+    return float(min(max(value, low), high))
 
 
 def _choose(
@@ -90,29 +99,31 @@ def _chest_finding(rng: np.random.Generator, population: Population, chest: Ches
     if kind == HEALTHY:
         return _HEALTHY
     low, high = {
-        "nodule": (1.6, 2.6),
+        "nodule": (1.8, 2.7),
         "consolidation": (3.0, 4.8),
         "effusion": (0.25, 0.7),
         "cardiomegaly": (1.35, 1.7),
-        "pneumothorax": (0.22, 0.42),
+        "pneumothorax": (0.2, 0.45),
     }[kind]
     size, severity = _graded(rng, low, high)
     side: Side = "none" if kind == "cardiomegaly" else ("left" if rng.random() < 0.5 else "right")
-    sign = 1.0 if side == "left" else -1.0
-    reach = 0.45 if kind == "nodule" else 0.35
-    down = chest.diaphragm - 7.5 - size
-    x = sign * (chest.lung_offset + float(rng.uniform(-reach, 0.6 * reach)) * chest.lung[0])
-    if side == "left":  # keep clear of the heart's shadow
-        x += 1.0
-    z = float(rng.uniform(-7.5, min(3.5, down)))
-    return Finding(kind, side, (x, float(rng.uniform(-3.0, 3.5)), z), size, severity)
+    return Finding(kind, side, _in_lung_field(rng, chest, side, size), size, severity)
+
+
+def _in_lung_field(rng: np.random.Generator, chest: Chest, side: Side, size: float) -> tuple[float, float, float]:
+    """A centre whose shadow stays clear of the diaphragm and, on the left, of the heart below."""
+    z = float(rng.uniform(-8.0, min(4.0, chest.diaphragm - chest.dome - 1.5 - size)))
+    outer = (chest.half_width - chest.fat - chest.wall) * (0.62 if z < -5 else 0.68)
+    inner = chest.mediastinum + (3.6 if side == "left" and z > 0 else 2.6)
+    x = float(rng.uniform(inner, max(inner + 0.5, outer)))
+    return (x if side == "left" else -x, float(rng.uniform(-2.5, 3.0)), z)
 
 
 def _head_finding(rng: np.random.Generator, population: Population, head: Head) -> Finding:
     kind = _choose(rng, population, HEAD_FINDINGS, population.head_weights)
     if kind == HEALTHY:
         return _HEALTHY
-    low, high = {"tumour": (1.1, 1.9), "bleed": (1.1, 1.9), "lesions": (0.42, 0.6), "ventriculomegaly": (2.0, 3.2)}[
+    low, high = {"tumour": (1.3, 2.2), "bleed": (1.1, 1.9), "lesions": (0.55, 0.8), "ventriculomegaly": (2.0, 3.2)}[
         kind
     ]
     size, severity = _graded(rng, low, high)

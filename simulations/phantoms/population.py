@@ -23,12 +23,18 @@ class Scanner:
     """Scattered over primary intensity."""
     xray_photons: float = 2e4
     """Photons per pixel through air."""
+    xray_gamma: float = 1.0
+    """Exponent of the display curve: above 1 darkens the middle tones."""
     mri_noise: float = 0.02
     """Rician standard deviation over the maximum signal."""
     mri_bias: float = 0.15
     """Amplitude of the multiplicative bias field."""
     mri_field: float = 1.0
     """Factor on tissue T1 (longer at higher field strength)."""
+    mri_echo: float = 1.0
+    """Factor on echo times."""
+    mri_repetition: float = 1.0
+    """Factor on repetition times."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,7 +75,8 @@ POPULATIONS: dict[str, Population] = {
             healthy=0.2,
             size_shift=1.2,
             lung_shift=-0.8,
-            scanner=Scanner(xray_energy=1.25, xray_scatter=0.30, xray_photons=8e3),
+            scanner=Scanner(xray_energy=1.25, xray_scatter=0.30, xray_photons=8e3, xray_gamma=1.3),
+            chest_weights=(0.8, 1.2, 1.2, 1.0, 0.8),
             wording=1,
         ),
         Population(
@@ -78,13 +85,16 @@ POPULATIONS: dict[str, Population] = {
             size_shift=0.9,
             head_shift=0.8,
             scanner=Scanner(ct_noise_hu=(20.0, 30.0), ct_blur=0.8),
+            chest_weights=(1.3, 0.9, 1.0, 0.8, 1.0),
+            head_weights=(0.9, 1.3, 0.8, 1.0),
             wording=2,
         ),
         Population(
             name="hospital-mri",
             healthy=0.2,
             head_shift=1.2,
-            scanner=Scanner(mri_noise=0.04, mri_bias=0.32, mri_field=1.35),
+            scanner=Scanner(mri_noise=0.04, mri_bias=0.32, mri_field=1.35, mri_echo=1.15, mri_repetition=0.9),
+            head_weights=(1.2, 0.7, 1.2, 0.9),
             wording=3,
         ),
         Population(
@@ -98,9 +108,11 @@ POPULATIONS: dict[str, Population] = {
                 ct_blur=0.7,
                 xray_energy=1.2,
                 xray_scatter=0.27,
+                xray_gamma=1.2,
                 mri_noise=0.035,
                 mri_bias=0.28,
                 mri_field=1.3,
+                mri_echo=1.1,
             ),
             wording=4,
         ),

@@ -17,10 +17,15 @@ BATCH = 64  # images or texts per pass: bounds memory, changes nothing else
 
 
 def encode_text(generator: Generator, texts: list[str]) -> TextFeatures:
-    """Frozen text features of n texts; see `TextFeatures`."""
+    """Frozen text features of n texts; see `TextFeatures`. Equal texts are encoded once: reports repeat."""
     if not all(isinstance(text, str) for text in texts):
         raise InputInvalid("`texts` must be a list of strings.")
-    return generator.text_encoder(texts)
+    place = {text: row for row, text in enumerate(dict.fromkeys(texts))}
+    features = generator.text_encoder(list(place))
+    if len(place) == len(texts):
+        return features
+    rows = torch.tensor([place[text] for text in texts])
+    return TextFeatures(*(part[rows] for part in features))
 
 
 @torch.no_grad()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 
 from torch import Tensor
 
@@ -13,6 +14,7 @@ from medm2g.pretrain.curve import CurveWriter
 from medm2g.pretrain.data import PublicPatients
 from medm2g.pretrain.draws import FixedValidation, StageBatches
 from medm2g.pretrain.loop import PhaseBudget, PhaseSettings, Progress, no_progress, run_phase, training_only
+from medm2g.pretrain.side_by_side import side_by_side
 from medm2g.stages.align import AlignLoss
 
 SETTINGS = PhaseSettings(learning_rate=2e-3, batch_size=48, ema_decay=0.99)
@@ -55,24 +57,29 @@ def train_align(
     settings: PhaseSettings = SETTINGS,
     progress: Progress = no_progress,
     seed: int = 0,
+    threads: int | None = None,
 ) -> int:
     """Train the alignment of every image flow that has public images. Returns the steps made."""
     flows = [flow for flow in generator.image_flows if flow in patients.images]
     stage = PublicAlignLoss(generator, patients, flows=flows, anchors=anchors)
-    batches = StageBatches(stage, patients, flows, training, batch_size=settings.batch_size)
-    held = StageBatches(
-        AlignLoss(generator, patients, flows=flows, anchors=anchors), patients, flows, validation, batch_size=48
-    )
-    parameters = [value for flow in flows for value in generator.group(f"alignment/{flow}").values()]
-    with training_only(generator, parameters):
+    reference = AlignLoss(generator, patients, flows=flows, anchors=anchors)
+    own = {flow: list(generator.group(f"alignment/{flow}").values()) for flow in flows}
+
+    def train(flow: str, budget: PhaseBudget, progress: Progress) -> int:
+        batches = StageBatches(stage, patients, [flow], training, batch_size=settings.batch_size)
+        held = FixedValidation(StageBatches(reference, patients, [flow], validation, batch_size=48))
         return run_phase(
-            "align",
-            parameters,
+            f"align/{flow}",
+            own[flow],
             batch_loss=batches.loss,
-            validation_loss=FixedValidation(held),
+            validation_loss=held,
             settings=settings,
             budget=budget,
             curve=curve,
             progress=progress,
             seed=seed,
         )
+
+    jobs = {flow: partial(train, flow) for flow in flows}
+    with training_only(generator, [value for values in own.values() for value in values]):
+        return side_by_side("align", jobs, budget=budget, threads=threads, progress=progress)

@@ -26,7 +26,7 @@ from medm2g.pretrain.text_codec import train_text_codec
 from medm2g.pretrain.trunks import train_trunks
 
 #: Phases in order, with their share of the time. Alignment precedes the trunks, which read its tokens.
-PHASES: Mapping[str, float] = {"codec": 0.16, "text_codec": 0.07, "align": 0.12, "trunks": 0.48, "guide": 0.17}
+PHASES: Mapping[str, float] = {"codec": 0.08, "text_codec": 0.06, "align": 0.11, "trunks": 0.58, "guide": 0.17}
 VALIDATION_SHARE = 0.05
 """Of the public patients."""
 
@@ -43,6 +43,7 @@ class _Run:
     curve: CurveWriter
     progress: Progress
     seed: int
+    threads: int | None
 
 
 def pretrain(
@@ -74,7 +75,7 @@ def pretrain(
     training, validation = data.split(VALIDATION_SHARE, seed=seed)
     curve = CurveWriter(out / "curve.csv")
     anchors = build_anchors(generator.text_encoder)
-    run = _Run(generator, patients, anchors, training, validation, curve, progress, seed)
+    run = _Run(generator, patients, anchors, training, validation, curve, progress, seed, threads)
     for phase, budget in budgets.items():
         if phase in done:
             continue
@@ -98,9 +99,9 @@ def _train(phase: str, run: _Run, budget: PhaseBudget) -> None:
         if run.generator.text_flow is not None and len(run.patients.data.texts):
             train_text_codec(run.generator, run.patients, **shared)
     elif phase == "align":
-        train_align(run.generator, run.patients, anchors=run.anchors, **shared)
+        train_align(run.generator, run.patients, anchors=run.anchors, threads=run.threads, **shared)
     elif phase == "trunks":
-        train_trunks(run.generator, run.patients, **shared)
+        train_trunks(run.generator, run.patients, threads=run.threads, **shared)
     else:
         train_guide(run.generator, run.patients, anchors=run.anchors, **shared)
 

@@ -1,20 +1,25 @@
 """Phase `trunks`: every denoiser, all its parameters, by the loss of stage `diffuse`.
 
-With probability `SOURCE_PROMPTS` another image flow of the patient joins the prompt by its aligned tokens, so that
-denoisers read aligned tokens as they read text (XGeM's multi-prompt training, notes/medm2g.md §4).
+With probability `SOURCE_PROMPTS` another image of the examination joins the prompt by its aligned tokens, so that
+denoisers read aligned tokens as they read text (XGeM's multi-prompt training, notes/medm2g.md §4). The report's
+denoiser has nothing else from which to learn what to write.
 """
 
 from __future__ import annotations
+
+from functools import partial
 
 from medm2g.generator import Generator
 from medm2g.pretrain.curve import CurveWriter
 from medm2g.pretrain.data import PublicPatients
 from medm2g.pretrain.draws import FixedValidation, StageBatches
 from medm2g.pretrain.loop import PhaseBudget, PhaseSettings, Progress, no_progress, run_phase, training_only
+from medm2g.pretrain.side_by_side import side_by_side
 from medm2g.stages.diffuse import DiffuseLoss
 
 SETTINGS = PhaseSettings(learning_rate=2e-3, batch_size=48, ema_decay=0.997)
 SOURCE_PROMPTS = 0.1
+TEXT_SOURCE_PROMPTS = 0.6
 
 
 def train_trunks(
@@ -28,17 +33,20 @@ def train_trunks(
     settings: PhaseSettings = SETTINGS,
     progress: Progress = no_progress,
     seed: int = 0,
+    threads: int | None = None,
 ) -> int:
     """Train the denoisers of the flows that have latents. Returns the steps made, over all flows together."""
     flows = [flow for flow in generator.flows if flow in patients.latents]
-    stage = DiffuseLoss(generator, patients, flows=flows, source_prompts=SOURCE_PROMPTS if patients.aligned else 0.0)
-    batches = StageBatches(stage, patients, flows, training, batch_size=settings.batch_size)
-    held = FixedValidation(StageBatches(stage, patients, flows, validation, batch_size=settings.batch_size))
-    parameters = [value for flow in flows for value in generator.unets[flow].parameters()]
-    with training_only(generator, parameters):
+    own = {flow: list(generator.unets[flow].parameters()) for flow in flows}
+
+    def train(flow: str, budget: PhaseBudget, progress: Progress) -> int:
+        share = TEXT_SOURCE_PROMPTS if flow == generator.text_flow else SOURCE_PROMPTS
+        stage = DiffuseLoss(generator, patients, flows=flows, source_prompts=share if patients.aligned else 0.0)
+        batches = StageBatches(stage, patients, [flow], training, batch_size=settings.batch_size)
+        held = FixedValidation(StageBatches(stage, patients, [flow], validation, batch_size=settings.batch_size))
         return run_phase(
-            "trunks",
-            parameters,
+            f"trunks/{flow}",
+            own[flow],
             batch_loss=batches.loss,
             validation_loss=held,
             settings=settings,
@@ -47,3 +55,7 @@ def train_trunks(
             progress=progress,
             seed=seed,
         )
+
+    jobs = {flow: partial(train, flow) for flow in flows}
+    with training_only(generator, [value for values in own.values() for value in values]):
+        return side_by_side("trunks", jobs, budget=budget, threads=threads, progress=progress)

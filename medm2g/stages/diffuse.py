@@ -4,8 +4,8 @@
 
 c is the record's own report, or else its public template; with probability `conditioning_dropout` it is the null text,
 which is what classifier-free guidance subtracts. The text flow must not read the report that it is to write: its c is
-the public template of a report, or null. With `source_prompts` (public pre-training) the clean other image flows of
-the patient may join c by their aligned tokens, so that a denoiser learns to read them as it reads text.
+the public template of a report, or null. With `source_prompts` (public pre-training) the clean other images of the
+same examination may join c by their aligned tokens, so that a denoiser learns to read them as it reads text.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from medm2g.stages.draws import (
     coin,
     normal,
     report_row,
+    rows_beside,
     sentence_of,
     stratified_timesteps,
 )
@@ -90,8 +91,9 @@ class DiffuseLoss(Stage):
     ) -> tuple[Tensor, Tensor]:
         """Tokens (n, 384) and mask (n,) of one row. n is the same for every patient."""
         sources = [other for other in self.image_flows if other != flow] if self.source_prompts > 0 else []
+        beside = {other: rows_beside(records, flow, row, other) for other in sources}
         heard = {
-            other: records.count(other) > 0 and coin(self.source_prompts, generator=generator) for other in sources
+            other: len(rows) > 0 and coin(self.source_prompts, generator=generator) for other, rows in beside.items()
         }
         dropout = 0.5 if any(heard.values()) else self.conditioning_dropout
         context = Context(self._prompt(flow, records, row, dropout, generator))
@@ -99,8 +101,8 @@ class DiffuseLoss(Stage):
         for other in sources:
             tokens = torch.zeros(self.generator.config.aligned_tokens, width)
             if heard[other]:
-                chosen = torch.randint(records.count(other), (1,), generator=generator)
-                tokens = aligned_rows(self.generator, records, other, chosen)[1][0]
+                chosen = torch.randint(len(beside[other]), (1,), generator=generator)
+                tokens = aligned_rows(self.generator, records, other, beside[other][chosen])[1][0]
             context.add(tokens, heard[other])
         return context.stacked()
 

@@ -80,6 +80,13 @@ def sentence_of(records: PatientRecords, flow: str, row: int) -> str:
     return sentences[row] if row < len(sentences) else ""
 
 
+def rows_beside(records: PatientRecords, flow: str, row: int, other: str) -> Tensor:
+    """Rows of `other` that belong to the examination of this record; all of them where examinations are unknown."""
+    if flow in records.imaging_study and other in records.imaging_study:
+        return (records.imaging_study[other] == records.imaging_study[flow][row]).nonzero()[:, 0]
+    return torch.arange(records.count(other))
+
+
 @torch.no_grad()
 def aligned_rows(generator: Generator, records: PatientRecords, flow: str, rows: Tensor) -> tuple[Tensor, Tensor]:
     """Frozen embeddings (r, 384) and aligned tokens (r, 4, 384) of image records."""

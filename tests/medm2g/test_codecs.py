@@ -124,6 +124,24 @@ def test_a_few_reports_can_be_learnt_written_again_and_survive_noise(text_encode
     assert [tokenizer.decode(row) for row in written] == [report.lower() for report in REPORTS]
 
 
+def test_equal_texts_are_encoded_once_and_stand_where_they_stood(
+    generator: Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[list[str]] = []
+    encode = TextEncoder.forward
+
+    def counted(self: TextEncoder, texts: list[str]) -> object:
+        asked.append(list(texts))
+        return encode(self, texts)
+
+    plain = generator.text_encoder(REPORTS)
+    monkeypatch.setattr(TextEncoder, "forward", counted)
+    features = generator.encode_text([REPORTS[1], REPORTS[0], REPORTS[1], REPORTS[2]])
+    assert asked == [[REPORTS[1], REPORTS[0], REPORTS[2]]]
+    for found, expected in zip(features, plain, strict=True):
+        torch.testing.assert_close(found.float(), expected[[1, 0, 1, 2]].float(), atol=2e-3, rtol=1e-3)
+
+
 def test_scoring_against_all_words_is_the_limit_of_scoring_against_some(generator: Generator) -> None:
     features = generator.encode_text(REPORTS)
     codec, embeddings = generator.text_codec, generator.text_encoder.word_embeddings

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 
 import pytest
@@ -13,7 +14,7 @@ from medm2g import Generator
 from medm2g.anchors import AnchorBank, build_anchors
 from medm2g.errors import ConfigInvalid, InputInvalid
 from medm2g.stages import DiffuseLoss, GuideLoss, Stage, Term, build_stage, stack_terms
-from medm2g.stages.draws import choose_rows, stratified_timesteps
+from medm2g.stages.draws import choose_rows, rows_beside, stratified_timesteps
 from medm2g.stages.roles import Role, choose_targets, draw_roles
 from medm2g.text_encoder import TextEncoder
 from tests.medm2g.public_patients import Patients, invented_patient
@@ -329,6 +330,22 @@ def test_other_flows_may_join_the_prompt_by_their_aligned_tokens(generator: Gene
     torch.testing.assert_close(xray["context"][0, -4:].float(), expected.detach(), atol=2e-2, rtol=1e-2)
     alone = next(iter(_draw(stage, "one-flow"))).tensors
     assert alone["context_mask"][0, -4:].sum() == 0 and alone["context"].shape == xray["context"].shape
+
+
+def test_only_images_of_the_same_examination_join_the_prompt(generator: Generator) -> None:
+    """A report of the head must not be learnt from an image of the chest."""
+    patients = Patients(generator, {"paired": {"xray": 1, "ct": 3, "text": 2}})
+    known = patients.known["paired"]
+    studies = {"xray": torch.tensor([1]), "ct": torch.tensor([2, 1, 2]), "text": torch.tensor([2, 3])}
+    assert rows_beside(known, "xray", 0, "ct").tolist() == [0, 1, 2]  # nothing is known: all of them
+    patients.known["paired"] = known = dataclasses.replace(known, imaging_study=studies)
+    assert rows_beside(known, "xray", 0, "ct").tolist() == [1]
+    assert rows_beside(known, "text", 0, "ct").tolist() == [0, 2]
+    stage = DiffuseLoss(generator, patients, flows=SITE, source_prompts=1.0)
+    expected = generator.align("ct", known.images["ct"].float()).tokens[1].detach()
+    for seed in range(6):
+        xray = next(term for term in _draw(stage, "paired", seed) if term.kind == "xray").tensors
+        torch.testing.assert_close(xray["context"][0, -4:].float(), expected, atol=2e-2, rtol=1e-2)
 
 
 def test_timesteps_are_stratified_and_rows_are_not_repeated() -> None:

@@ -200,7 +200,7 @@ def _if_digits(match: re.Match[str], *, least: int) -> str:
 
 
 _AGES: tuple[Rule, ...] = (
-    _rule(r"(?<![\d.,/-])(?P<age>\d{2,3})(?=[\s-]?(?:years?|yrs?|y)[\s-]?(?:old|of age|/?o\b))", _over_oldest),
+    _rule(r"(?<![\d.,/-])(?P<age>\d{2,3})(?=[\s-]?(?:years?\b|(?:yrs?|y)[\s-]?(?:old|of age|/?o\b)))", _over_oldest),
     _rule(r"(?<![\d.,/-])(?P<age>\d{2,3})(?=\s?(?:y/?o|yo|yrs?)\b)", _over_oldest),
     _rule(r"(?<![\d.,/-])\b(?P<age>\d{2,3})(?=\s?(?:[MF]\b|(?:female|male|man|woman|lady|gentleman)\b))", _over_oldest),
     _rule(r"\bage[ds]?\s*(?:[:=]|of|is|was)?\s*(?P<age>0?\d{2,3})\s?(?:Y\b|years?)?", _over_oldest),

@@ -149,11 +149,17 @@ def _places(rows: Sequence[RecordRow]) -> dict[str, list[int]]:
 
 
 def _report_of(image: RecordRow, reports: Sequence[RecordRow]) -> int:
-    """Row of the report that goes with an image: of its own examination, else the patient's first, else -1."""
-    for place, report in enumerate(reports):
-        if report.imaging_study and report.imaging_study == image.imaging_study:
-            return place
-    return 0 if reports else -1
+    """Row of the report that goes with an image: of its own examination, else the patient's first, else -1.
+
+    Several reports of one examination: the one written beside an image of the same sequence, if there is one.
+    """
+    own = [
+        place
+        for place, report in enumerate(reports)
+        if report.imaging_study and report.imaging_study == image.imaging_study
+    ]
+    of_sequence = [place for place in own if reports[place].sequence == image.sequence]
+    return next(iter([*of_sequence, *own]), 0 if reports else -1)
 
 
 def _examinations(rows: dict[str, list[RecordRow]]) -> dict[str, Tensor]:

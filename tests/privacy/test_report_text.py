@@ -113,6 +113,8 @@ def test_medicine_is_left_as_it_stands(text: str) -> None:
         ("Referred from Mercy General Hospital for CT.", "Referred from [HOSPITAL] for CT."),
         ("A 92-year-old woman.", "An over 89-year-old woman."),
         ("Aged 89 years. Age: 090Y.", "Aged 89 years. Age: over 89Y."),
+        ("Male, 93 years. Patient: 90 years, male.", "Male, over 89 years. Patient: over 89 years, male."),
+        ("For 12 years; 45 years old; 120 mm.", "For 12 years; 45 years old; 120 mm."),
         ("DOE, JANE   1234567   12/04/1950\nClear lungs.", "Clear lungs."),
         ("J\u200bohn Sm\u00adith was seen on 2021\u201105\u201103.", "[NAME] was seen on [DATE]."),
         ("Patient: Doe, Jane  DOB: 01/02/1960", ""),

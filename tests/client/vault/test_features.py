@@ -80,6 +80,22 @@ def test_an_image_goes_with_the_report_of_its_examination_else_with_any_of_the_p
     assert patients.patient("anna").imaging_study["text"].tolist() == [0, 1]
 
 
+def test_of_several_reports_of_one_examination_the_one_of_the_same_sequence_goes_with_an_image(
+    build: Callable[..., PatientFeatures], store: Any
+) -> None:
+    """As a folder of images gives them: a sentence about each MRI sequence of the examination."""
+    pixels = np.zeros((64, 64), dtype=np.int16)
+    for sequence in ("T1", "T2", "FLAIR"):  # of one flow here: this study has none for MRI
+        facts = {"pseudonym": "dora", "imaging_study": "sixth", "sequence": sequence}
+        store.add_image(RecordRow(record_id=f"i-{sequence}", flow="ct", **facts), pixels)
+        if sequence != "FLAIR":
+            store.add_report(RecordRow(record_id=f"t-{sequence}", flow="text", **facts), f"Brain MRI, {sequence}.")
+    dora = build(flows=("ct", "text")).patient("dora")
+    images, reports = ([row.sequence for row in store.records("dora", flow)] for flow in ("ct", "text"))
+    expected = [reports.index(sequence) if sequence in reports else 0 for sequence in images]
+    assert dora.report_of["ct"].tolist() == expected and sorted(expected) == [0, 0, 1]
+
+
 def test_public_sentences_stand_in_for_reports(build: Callable[..., PatientFeatures]) -> None:
     anna = build().patient("anna")
     assert anna.templates["xray"] == ("Chest X-ray, PA view.", "Chest X-ray.", "X-ray.")

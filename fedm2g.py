@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -253,23 +251,10 @@ def _root(
         os.environ.setdefault(name, value)
 
 
-@contextmanager
-def _progress(quiet: bool) -> Iterator[Progress]:
-    """Bars on stderr with the time left; silent for machines."""
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
+def _progress(quiet: bool) -> Progress:
+    from client.progress import progress_bars
 
-    done = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    left = (TextColumn("left"), TimeRemainingColumn())
-    with Progress(*done, *left, console=Console(stderr=True), disable=quiet) as bars:
-        yield bars
+    return progress_bars(quiet=quiet)
 
 
 def _console() -> Any:

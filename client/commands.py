@@ -211,19 +211,9 @@ def _unusable() -> Iterator[None]:
 @contextmanager
 def _progress(quiet: bool) -> Iterator[Progress]:
     """A bar on stderr with the time left; silent for machines."""
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
+    from client.progress import progress_bars
 
-    done = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    left = (TextColumn("left"), TimeRemainingColumn())
-    bars = Progress(*done, *left, console=Console(stderr=True), disable=quiet)
+    bars = progress_bars(quiet=quiet)
     task = bars.add_task("Reading files", total=None)
 
     def show(looked_at: int, total: int) -> None:

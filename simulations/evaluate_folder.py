@@ -7,8 +7,6 @@ read by a hospital's road into a store that lasts as long as the command.
 
 from __future__ import annotations
 
-import tempfile
-from contextlib import closing
 from itertools import permutations
 from pathlib import Path
 from typing import Any
@@ -18,17 +16,15 @@ import torch
 from rich.progress import Progress
 from rich.table import Table
 
-from client.records.ingest import ingest
-from client.records.store import RecordStore
 from medm2g.generator import Generator
 from medm2g.metrics.psnr_ssim import paired_quality
 from medm2g.metrics.referee import Referee
 from medm2g.metrics.report_features import ReportFeatures
 from medm2g.sampling import AnyToAnyPipeline
-from privacy.keys import SiteKeys
 from protocol.study import DEFAULT_FLOWS, SiteSpec, StageSpec, Study
 from simulations.errors import InputInvalid
 from simulations.evaluation import EvaluationSettings, OmniscientReferee
+from simulations.folder_store import folder_store
 from simulations.generators import open_generator
 from simulations.held_out import HeldOut
 from simulations.held_out_records import HeldOutRecords
@@ -59,17 +55,13 @@ def evaluate_folder(
 
 def _read(data: Path, generator: Generator, progress: Progress) -> HeldOut:
     bar = progress.add_task("reading records", total=None)
-    with tempfile.TemporaryDirectory() as temporary:
-        SiteKeys.create(Path(temporary))
-        ingest(
-            Path(temporary),
-            data,
-            image_size=generator.config.image_size,
-            progress=lambda seen, total: progress.update(bar, completed=seen, total=total),
-        )
-        records = HeldOutRecords(_study_of(generator))
-        with closing(RecordStore.open(Path(temporary))) as store:
-            records.add(store, store.patients(), generator.flows)
+    records = HeldOutRecords(_study_of(generator))
+    with folder_store(
+        data,
+        size=generator.config.image_size,
+        progress=lambda seen, total: progress.update(bar, completed=seen, total=total),
+    ) as store:
+        records.add(store, store.patients(), generator.flows)
     return records.held_out(per_flow=MOST_PER_FLOW)
 
 

@@ -33,6 +33,8 @@ class PretrainOptions:
     """Phantoms; unused where `data` is given."""
     minutes: float = 60.0
     seed: int = 0
+    threads: int = 2
+    """Processor cores to use."""
 
 
 def pretrain_generator(options: PretrainOptions, *, progress: Progress) -> dict[str, Any]:
@@ -56,6 +58,7 @@ def pretrain_generator(options: PretrainOptions, *, progress: Progress) -> dict[
         out=options.out,
         budget_minutes=options.minutes,
         seed=options.seed,
+        threads=options.threads,
         card=_card(options),
         progress=tell,
     )

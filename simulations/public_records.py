@@ -2,33 +2,28 @@
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Sequence
-from contextlib import closing
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
+from client.records.index import RecordRow, report_beside
 from client.records.ingest import Progress as FilesLookedAt
-from client.records.ingest import ingest
-from client.records.store import RecordRow, RecordStore
+from client.records.store import RecordStore
 from medm2g.pretrain import PublicData
 from medm2g.templates import report_template, template
-from privacy.keys import SiteKeys
 from protocol.intensity import to_unit
 from protocol.study import FlowSpec
 from simulations.errors import InputInvalid
+from simulations.folder_store import folder_store
 
 
 def public_records(
     data: Path, flows: Sequence[FlowSpec], *, size: int, progress: FilesLookedAt | None = None
 ) -> PublicData:
     """Everything in a folder that belongs to these flows. Raises InputInvalid where that is nothing."""
-    with tempfile.TemporaryDirectory() as temporary:
-        SiteKeys.create(Path(temporary))
-        ingest(Path(temporary), data, image_size=size, progress=progress)
-        with closing(RecordStore.open(Path(temporary))) as store:
-            public = _public_data(store, flows)
+    with folder_store(data, size=size, progress=progress) as store:
+        public = _public_data(store, flows)
     if not any(len(images) for images in public.images.values()):
         raise InputInvalid("The folder holds no image of the study's flows: see what `fedm2g site ingest` says of it.")
     return public
@@ -41,6 +36,9 @@ def _public_data(store: RecordStore, flows: Sequence[FlowSpec]) -> PublicData:
     present = [flow for flow in flows if by_flow[flow.name]]
     images = [flow for flow in present if flow.kind == "image"]
     reports = next((by_flow[flow.name] for flow in present if flow.kind == "text"), [])
+    told: dict[str, list[int]] = {}
+    for number, report in enumerate(reports):
+        told.setdefault(report.pseudonym, []).append(number)
     studies: dict[str, int] = {}
     return PublicData(
         images={
@@ -51,7 +49,9 @@ def _public_data(store: RecordStore, flows: Sequence[FlowSpec]) -> PublicData:
         },
         patients={flow.name: np.array([people[row.pseudonym] for row in by_flow[flow.name]]) for flow in present},
         texts=[store.text(row.record_id) for row in reports],
-        report_of={flow.name: np.array([_report_of(row, reports) for row in by_flow[flow.name]]) for flow in images},
+        report_of={
+            flow.name: np.array([_number_of(row, reports, told) for row in by_flow[flow.name]]) for flow in images
+        },
         templates={flow.name: [_sentence(row, flow) for row in by_flow[flow.name]] for flow in present},
         examinations={
             flow.name: np.array(
@@ -62,11 +62,11 @@ def _public_data(store: RecordStore, flows: Sequence[FlowSpec]) -> PublicData:
     )
 
 
-def _report_of(image: RecordRow, reports: Sequence[RecordRow]) -> int:
-    return next(
-        (n for n, report in enumerate(reports) if image.imaging_study and report.imaging_study == image.imaging_study),
-        -1,
-    )
+def _number_of(image: RecordRow, reports: Sequence[RecordRow], told: Mapping[str, list[int]]) -> int:
+    """Number of the report of an image's examination, or -1; `told` are the numbers of each patient's reports."""
+    numbers = told.get(image.pseudonym, [])
+    place = report_beside(image, [reports[number] for number in numbers])
+    return -1 if place is None else numbers[place]
 
 
 def _sentence(row: RecordRow, flow: FlowSpec) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,6 +39,18 @@ class RecordRow:
 
     def __repr__(self) -> str:
         return f"RecordRow(flow={self.flow!r}, hidden)"
+
+
+def report_beside(image: RecordRow, reports: Sequence[RecordRow]) -> int | None:
+    """Place of the report of an image's own examination, or None.
+
+    Of several, the one written beside an image of the same sequence, if there is one.
+    """
+    own = [
+        n for n, report in enumerate(reports) if report.imaging_study and report.imaging_study == image.imaging_study
+    ]
+    of_sequence = [n for n in own if reports[n].sequence == image.sequence]
+    return next(iter([*of_sequence, *own]), None)
 
 
 COLUMNS = "record_id, pseudonym, imaging_study, flow, body_part, sequence, view_position, text_kind"

@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from client.records.store import RecordRow, RecordStore
+from client.records.index import RecordRow, report_beside
+from client.records.store import RecordStore
 from client.vault.features import FeatureBuilder
 from medm2g.generator import Generator
 from medm2g.stages.source import PatientRecords
@@ -149,17 +150,9 @@ def _places(rows: Sequence[RecordRow]) -> dict[str, list[int]]:
 
 
 def _report_of(image: RecordRow, reports: Sequence[RecordRow]) -> int:
-    """Row of the report that goes with an image: of its own examination, else the patient's first, else -1.
-
-    Several reports of one examination: the one written beside an image of the same sequence, if there is one.
-    """
-    own = [
-        place
-        for place, report in enumerate(reports)
-        if report.imaging_study and report.imaging_study == image.imaging_study
-    ]
-    of_sequence = [place for place in own if reports[place].sequence == image.sequence]
-    return next(iter([*of_sequence, *own]), 0 if reports else -1)
+    """Row of the report that goes with an image: of its own examination, else the patient's first, else -1."""
+    beside = report_beside(image, reports)
+    return beside if beside is not None else 0 if reports else -1
 
 
 def _examinations(rows: dict[str, list[RecordRow]]) -> dict[str, Tensor]:

@@ -1,0 +1,101 @@
+"""`fedm2g pretrain --data` and `fedm2g evaluate`: a folder of records, read by a hospital's road."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pytest
+from rich.progress import Progress
+
+from medm2g.config import preset
+from medm2g.generator import Generator
+from protocol.study import DEFAULT_FLOWS
+from simulations.errors import InputInvalid
+from simulations.evaluate_folder import evaluate_folder, table
+from simulations.phantoms.export import export_hospital
+from simulations.pretrain_command import PretrainOptions, pretrain_generator
+from simulations.public_records import public_records, with_sentences
+
+PATIENTS = 18
+QUIET = Progress(disable=True)
+
+
+@pytest.fixture(scope="module")
+def export(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("export")
+    export_hospital(folder, patients=PATIENTS, seed=4, population="hospital-university")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def untrained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("generators") / "random"
+    Generator(preset("tiny")).save_pretrained(folder)
+    return folder
+
+
+def test_a_folder_becomes_public_data_in_which_images_and_reports_keep_together(export: Path) -> None:
+    data = public_records(export, DEFAULT_FLOWS, size=64)
+    assert {flow: len(images) for flow, images in data.images.items()} == dict.fromkeys(
+        ("xray", "ct", "mri_t1", "mri_t2", "mri_flair"), PATIENTS
+    )
+    assert len(data.texts) == 2 * PATIENTS  # the chest's and the head's
+    for flow, images in data.images.items():
+        assert images.min() >= -1 and images.max() <= 1 and np.ptp(images) > 1
+        for row, report in enumerate(data.report_of[flow]):
+            assert data.patients[flow][row] == data.patients["text"][report]
+            assert data.examinations[flow][row] == data.examinations["text"][report]
+    assert all("head" in data.texts[report].lower() for report in data.report_of["mri_t1"])
+    assert all("MRI" in sentence for sentence in data.templates["mri_t1"])
+    with (export / "identifiers.txt").open(encoding="utf-8") as planted:
+        names = {line.strip().lower() for line in planted if len(line.strip()) > 5}
+    assert not [name for name in names for text in data.texts if name in text.lower()]
+
+
+def test_more_sentences_belong_to_nobody_else(export: Path) -> None:
+    data = public_records(export, DEFAULT_FLOWS, size=64)
+    more = with_sentences(data, ["Normal knee.", "Fractured rib."])
+    assert list(more.texts[-2:]) == ["Normal knee.", "Fractured rib."]
+    assert len(set(more.patients["text"][-2:]) - set(data.everyone())) == 2
+    assert not set(more.examinations["text"][-2:]) & set(data.examinations["text"])
+    assert with_sentences(data, []) is data
+
+
+def test_a_folder_without_images_of_the_flows_is_refused(tmp_path: Path, export: Path, untrained: Path) -> None:
+    (tmp_path / "notes.txt").write_text("nothing", encoding="utf-8")
+    with pytest.raises(InputInvalid, match="no image of the study's flows"):
+        public_records(tmp_path, DEFAULT_FLOWS, size=64)
+    with pytest.raises(InputInvalid, match="no image of the generator's flows"):
+        evaluate_folder(str(untrained), tmp_path, seed=1, progress=QUIET)
+    with pytest.raises(InputInvalid, match="no folder"):
+        pretrain_generator(PretrainOptions(tmp_path / "out", data=tmp_path / "absent"), progress=QUIET)
+
+
+def test_pretraining_on_a_folder_leaves_a_generator_with_its_curve(export: Path, tmp_path: Path) -> None:
+    (tmp_path / "more.txt").write_text("Normal knee.\n\nFractured rib.\n", encoding="utf-8")
+    more = tmp_path / "more.txt"
+    options = PretrainOptions(tmp_path / "out", data=export, text=more, minutes=0.02, seed=3, threads=1)
+    left = pretrain_generator(options, progress=QUIET)
+    generator = Generator.from_pretrained(left["generator"])
+    assert generator.flows == Generator(preset("tiny"), generator.text_encoder).flows
+    with Path(left["curve"]).open(encoding="utf-8") as curve:
+        phases = {row["phase"].split("/")[0] for row in csv.DictReader(curve)}
+    assert phases == {"codec", "text_codec", "align", "trunks", "guide"}
+    assert "a folder of public records" in (tmp_path / "out" / "generator" / "card.md").read_text(encoding="utf-8")
+    pretrain_generator(options, progress=QUIET)  # finished: read back, nothing repeated
+
+
+def test_a_generator_is_measured_against_a_folder_the_same_every_time(tmp_path: Path, untrained: Path) -> None:
+    export_hospital(tmp_path, patients=PATIENTS, seed=5, population="hospital-mri")
+    figures = evaluate_folder(str(untrained), tmp_path, seed=5, progress=QUIET)
+    for flow, values in figures["flows"].items():
+        held = flow.startswith("mri")
+        assert (values["frechet"] is not None) == held, flow
+        assert values["records"] == PATIENTS if held else values["reason"]
+    assert len(figures["translations"]) == 6
+    route = figures["translations"]["mri_t1->mri_t2"]
+    assert route["pairs"] == PATIENTS and route["psnr"] < 25 and -1 <= route["ssim"] < 0.9  # it is untrained
+    assert len(table(figures).rows) == len(figures["flows"]) + len(figures["translations"])
+    assert evaluate_folder(str(untrained), tmp_path, seed=5, progress=QUIET) == figures

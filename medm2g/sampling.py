@@ -105,11 +105,9 @@ class AnyToAnyPipeline:
     def encode_prompts(self, plan: Plan) -> tuple[Tensor, Tensor]:
         """Step 2: text tokens (n, m, 384) and their mask (n, m), m the longest prompt, at most 64."""
         generator = self.generator
-        distinct = list(dict.fromkeys(plan.prompts))
-        features = generator.encode_text(distinct)
+        features = generator.encode_text(list(plan.prompts))
         longest = int(features.mask.sum(1).max())  # what is masked for all adds nothing but time
-        rows = [distinct.index(prompt) for prompt in plan.prompts]
-        tokens, mask = features.tokens[rows, :longest], features.mask[rows, :longest]
+        tokens, mask = features.tokens[:, :longest], features.mask[:, :longest]
         return tokens.to(generator.dtype), mask.to(generator.dtype)
 
     def encode_sources(self, plan: Plan, tokens: Tensor, mask: Tensor) -> Conditions:

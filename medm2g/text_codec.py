@@ -187,20 +187,25 @@ class TextCodec(nn.Module):
         memories = [layer.attend_latents.memory(memory) for layer in self.layers]
         pasts: list = [None] * len(self.layers)
         words = torch.full((latents.shape[0],), start, device=latents.device)
-        written = [words]
-        ended = torch.zeros_like(words, dtype=torch.bool)
+        writing = torch.arange(latents.shape[0])  # which texts have not ended: the others cost nothing more
+        written: list[list[int]] = [[] for _ in range(latents.shape[0])]
         for position in range(self.max_length - 1):
             hidden = (self.read_words(embeddings[words]) + self.word_positions[position])[:, None]
             for index, layer in enumerate(self.layers):
                 hidden, pasts[index] = layer.extend(hidden, memories[index], pasts[index])
-            logits = self.write_words(self.norm(hidden[:, 0])) @ embeddings.T  # (b, vocabulary)
-            words = torch.where(ended, end, _choose(logits, temperature, generator))
-            written.append(words)
-            ended = ended | (words == end)
-            if bool(ended.all()):
+            logits = self.write_words(self.norm(hidden[:, 0])) @ embeddings.T  # (still writing, vocabulary)
+            words = _choose(logits, temperature, generator)
+            goes_on = words != end
+            if not bool(goes_on.all()):
+                words, writing = words[goes_on], writing[goes_on.cpu()]
+                memories, pasts = (
+                    [(key[goes_on], value[goes_on]) for key, value in layers] for layers in (memories, pasts)
+                )
+            if not len(words):
                 break
-        rows = torch.stack(written[1:], dim=1).tolist() if len(written) > 1 else [[] for _ in range(len(words))]
-        return [row[: row.index(end)] if end in row else row for row in rows]
+            for text, word in zip(writing.tolist(), words.tolist(), strict=True):
+                written[text].append(word)
+        return written
 
     def _latent_memory(self, raw_latents: Tensor) -> Tensor:
         return self.read_latents(raw_latents.flatten(2).transpose(1, 2)) + self.latent_positions

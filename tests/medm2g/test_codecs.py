@@ -154,6 +154,19 @@ def test_scoring_against_all_words_is_the_limit_of_scoring_against_some(generato
     assert (some < full).all()
 
 
+def test_texts_that_end_early_change_nothing_for_the_others(generator: Generator) -> None:
+    codec, embeddings = generator.text_codec, generator.text_encoder.word_embeddings
+    latents = 30 * torch.randn(8, 32, 4, 4)  # far apart, so that an untrained decoder writes different texts
+    full = codec.decode(latents, embeddings, start=101, end=-1)
+
+    def until(end: int) -> list[list[int]]:
+        return [row[: row.index(end)] if end in row else row for row in full]
+
+    end = max({word for row in full for word in row}, key=lambda word: len({len(row) for row in until(word)}))
+    assert len({len(row) for row in until(end)}) > 1
+    assert codec.decode(latents, embeddings, start=101, end=end) == until(end)
+
+
 def test_writing_word_by_word_equals_the_teacher_forced_pass(generator: Generator) -> None:
     codec, embeddings = generator.text_codec, generator.text_encoder.word_embeddings
     latents = torch.randn(2, 32, 4, 4)

@@ -138,7 +138,12 @@ def prepare_site(
     pseudonym_key: bytes | None = None,
     patient_ids: str = "real",
 ) -> None:
-    """Keys and `site.toml` of a simulated site: a policy that takes this study and no more."""
+    """Keys and `site.toml` of a simulated site: a policy that takes this study and no more.
+
+    A site that the study itself calls non-private holds records that are public already, so none are too few; every
+    other keeps the least number of patients that a policy begins with.
+    """
+    least = {} if spec.private else {"minimum_patients": 1}
     folder.mkdir(parents=True)
     folder.chmod(0o700)
     SiteKeys.create(folder, pseudonym_key=pseudonym_key)
@@ -155,5 +160,6 @@ def prepare_site(
             "allow_non_private": not (study.privacy.enabled and spec.private),
             "patient_ids": patient_ids,
         }
+        | least
     )
     SitePaths(folder).policy.write_text(tomli_w.dumps(policy.model_dump(mode="json")), encoding="utf-8")

@@ -20,6 +20,7 @@ from protocol.digests import digest_folder
 from protocol.study import Study
 from simulations.errors import InputInvalid
 from simulations.evaluation import EvaluationSettings
+from simulations.phantoms.export import export_hospital
 from simulations.simulate import Simulation, simulate
 from simulations.train_referee import LABELS
 
@@ -45,6 +46,32 @@ rounds = 1
 [[stages]]
 name = "diffuse"
 rounds = 2
+"""
+MIXED = """
+name = "mixed"
+generator = "{generator}"
+flows = [
+  {{name = "xray", modalities = ["CR", "DX"]}}, {{name = "ct", modalities = ["CT"]}}, {{name = "text", kind = "text"}},
+]
+[[sites]]
+name = "north"
+flows = ["xray", "text"]
+declared_patients = 50
+[[sites]]
+name = "east"
+flows = ["ct", "text"]
+declared_patients = 50
+[[sites]]
+name = "scans"
+flows = ["xray", "ct"]
+declared_patients = 10
+private = false
+[[stages]]
+name = "diffuse"
+rounds = 1
+[[stages]]
+name = "guide"
+rounds = 1
 """
 
 
@@ -122,6 +149,30 @@ def test_a_site_with_too_few_patients_is_refused_by_name_and_with_the_reason(
     (tmp_path / "few.toml").write_text(few)
     with pytest.raises(PolicyRefused, match="Site north refuses the study: .*too few patients.* at least 50"):
         _run(replace(simulation, study_path=tmp_path / "few.toml"))
+
+
+def test_phantom_exports_and_genuine_dicom_make_one_consortium(
+    simulation: Simulation, place: Path, dicom_samples: Path, tmp_path: Path
+) -> None:
+    """Each site from its own DICOM tree; the one with a handful of patients may not claim privacy."""
+    data = tmp_path / "data"
+    export_hospital(data / "north", patients=60, seed=6, population="hospital-xray")
+    export_hospital(data / "east", patients=60, seed=7, population="hospital-ct")
+    shutil.copytree(dicom_samples, data / "scans")
+    flows = (FlowConfig("xray"), FlowConfig("ct"), FlowConfig("text", "text"))
+    Generator(preset("tiny", flows=flows)).save_pretrained(tmp_path / "initial")
+    study = (tmp_path / "mixed.toml", MIXED.format(generator=tmp_path / "initial"))
+    study[0].write_text(study[1])
+    mixed = replace(simulation, study_path=study[0], data=data)
+    summary = _run(mixed)
+    assert summary["sites"]["north"]["epsilon"] <= 8 and summary["sites"]["east"]["epsilon"] <= 8
+    assert summary["sites"]["scans"]["epsilon"] is None and summary["sites"]["scans"]["rounds"] == 2
+    page = (tmp_path / "run" / "report.html").read_text()
+    assert "NOT PRIVATE" in page and "do not share" in page
+    claiming = study[1].replace("private = false", "private = true")
+    study[0].write_text(claiming)
+    with pytest.raises(PolicyRefused, match="Site scans refuses the study: .*too few patients.* at least 50"):
+        _run(replace(mixed, out=tmp_path / "refused"))
 
 
 def test_a_folder_that_is_no_run_is_never_overwritten(simulation: Simulation, tmp_path: Path) -> None:

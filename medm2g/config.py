@@ -10,12 +10,12 @@ import dataclasses
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from medm2g.errors import ConfigInvalid
 
 FlowKind = Literal["image", "text"]
-DiffusionSubset = Literal["attention", "all"]
+DiffusionSubset = Literal["attention", "norms", "all"]
 AttentionKernel = Literal["plain", "fused"]
 FAMILIES: tuple[str, ...] = ("alignment", "diffusion", "cross_guidance")
 _FLOW_NAME = re.compile(r"^[a-z][a-z0-9_]{0,31}$")
@@ -111,8 +111,9 @@ class GeneratorConfig:
             raise ConfigInvalid("A generator needs at least one flow, each with a name of its own.")
         if sum(flow.kind == "text" for flow in self.flows) > 1:
             raise ConfigInvalid("A generator has at most one flow of kind text.")
-        if self.diffusion_subset not in ("attention", "all"):
-            raise ConfigInvalid(f"`diffusion_subset` is {self.diffusion_subset!r}: choose attention or all.")
+        if self.diffusion_subset not in get_args(DiffusionSubset):
+            known = ", ".join(get_args(DiffusionSubset))
+            raise ConfigInvalid(f"`diffusion_subset` is {self.diffusion_subset!r}: choose one of {known}.")
         if self.attention_kernel not in ("plain", "fused"):
             raise ConfigInvalid(f"`attention_kernel` is {self.attention_kernel!r}: choose plain or fused.")
         self._check_sizes()

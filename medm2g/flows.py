@@ -42,9 +42,12 @@ def cross_attentions(unet: UNet2DConditionModel) -> list[tuple[str, nn.Module]]:
 
 
 def trainable_names(unet: UNet2DConditionModel, subset: DiffusionSubset) -> list[str]:
-    """Parameters that train privately. `attention`: the transformer blocks and the context's projection
-    (notes/dp-recipe.md §2: the best private quality per second); `all`: everything."""
+    """Parameters that train privately. `attention`: the transformer blocks and the context's projection; `norms`:
+    normalisation layers and the output convolution, 2 % of all, which noise disturbs least (docs/LOG.md,
+    2026-11-24); `all`: everything."""
     names = [name for name, _ in unet.named_parameters()]
     if subset == "all":
         return names
+    if subset == "norms":
+        return [name for name in names if "norm" in name or name.startswith("conv_out.")]
     return [name for name in names if ".attentions." in name or name.startswith("encoder_hid_proj.")]

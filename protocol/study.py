@@ -105,6 +105,9 @@ class OptimizerSpec(Terms):
     betas: tuple[float, float] = (0.9, 0.99)
     final_learning_rate_fraction: Annotated[float, Field(ge=0, le=1)] = 0.05
     ema_decay: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    max_update_norm: Annotated[float, Field(gt=0)] | None = None
+    """A group's mean update that is longer (L2) is scaled down to this before the step; None leaves it. It keeps plain
+    SGD stable where nothing is clipped at the sites."""
 
 
 class FederationSpec(Terms):
@@ -121,8 +124,11 @@ class FederationSpec(Terms):
 class TrainingSpec(Terms):
     """What trains, and how it is spelt for the generator."""
 
-    diffusion_subset: Literal["attention", "all"] = "attention"
+    diffusion_subset: Literal["attention", "norms", "all"] = "attention"
     conditioning_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    source_prompts: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """In stage diffuse: probability that each other image of the examination joins a record's prompt by its aligned
+    tokens. Without it, records that have no report are told nothing of what they show."""
     seed: int = 0
     """Seeds what is not private: initialisation, evaluation, training when privacy is off. Never sampler or noise."""
 

@@ -18,7 +18,7 @@ from safetensors.numpy import load_file, save_file
 
 from protocol.arrays import Array, Groups
 from protocol.digests import CARD, digest_folder
-from protocol.groups import family_of, reads_of
+from protocol.groups import reads_of
 from protocol.study import Study
 from server.errors import GeneratorInvalid
 from server.rounds import RoundRecord
@@ -57,11 +57,12 @@ def bind(study: Study, folder: Path) -> Study:
 
 
 def _check_subset(study: Study, folder: Path) -> None:
-    """A folder that stores more than the study trains cannot be split here: only torch knows what is attention."""
-    if _stored_subset(folder) == "all" and study.training.diffusion_subset != "all":
+    """A folder stores as groups what its own subset trains; only torch knows how to divide a denoiser otherwise."""
+    stored, wanted = _stored_subset(folder), study.training.diffusion_subset
+    if stored != wanted:
         raise GeneratorInvalid(
-            "The generator folder stores all of each denoiser as its group and the study trains "
-            f"`{study.training.diffusion_subset}`: save the generator again with that subset, or change the study."
+            f"The generator folder stores its denoisers for training `{stored}` and the study trains `{wanted}`: load "
+            f'it, call set_diffusion_subset("{wanted}") and save it again, or change `diffusion_subset` in the study.'
         )
 
 
@@ -71,22 +72,12 @@ def _stored_subset(folder: Path) -> str:
 
 
 def load_groups(study: Study, folder: Path) -> dict[str, dict[str, Array]]:
-    """The study's groups as the folder has them, float32 and writable. Raises GeneratorInvalid for one that is missing.
-
-    Where the study trains all of each denoiser and the folder stores a part as its group, the trunk joins it.
-    """
-    whole = study.training.diffusion_subset == "all" and _stored_subset(folder) != "all"
+    """The study's groups as the folder has them, float32, writable. Raises GeneratorInvalid for one that is missing."""
     groups = {}
     for name in groups_of_study(study):
         arrays = _read(folder / GROUPS / f"{name}.safetensors", name)
-        if whole and family_of(name) == "diffusion":
-            arrays |= _read(_trunk(folder, name), name)
         groups[name] = {key: np.array(arrays[key], dtype=np.float32) for key in sorted(arrays)}
     return groups
-
-
-def _trunk(folder: Path, group_name: str) -> Path:
-    return folder / TRUNKS / group_name.partition("/")[2] / "model.safetensors"
 
 
 def _read(path: Path, group_name: str) -> dict[str, Array]:
@@ -106,8 +97,6 @@ def write_generator(
     building = target.with_name(f".{target.name}.building")
     shutil.rmtree(building, ignore_errors=True)
     shutil.copytree(source, building, ignore=shutil.ignore_patterns(GROUPS_EMA, ".*"))
-    if study.training.diffusion_subset == "all" != _stored_subset(building):
-        _empty_trunks(building)
     _write_groups(building / GROUPS, groups)
     _write_groups(building / GROUPS_EMA, ema)
     card = building / CARD
@@ -116,16 +105,6 @@ def write_generator(
     shutil.rmtree(target, ignore_errors=True)
     os.replace(building, target)
     return target
-
-
-def _empty_trunks(folder: Path) -> None:
-    """Every denoiser becomes wholly its group, as a generator saved with the subset `all` is."""
-    for path in sorted((folder / GROUPS / "diffusion").glob("*.safetensors")):
-        name = f"diffusion/{path.stem}"
-        save_file(_read(path, name) | _read(_trunk(folder, name), name), path)
-        save_file({}, _trunk(folder, name))
-    config = json.loads((folder / CONFIG).read_text(encoding="utf-8")) | {"diffusion_subset": "all"}
-    (folder / CONFIG).write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
 
 def _write_groups(folder: Path, groups: Groups) -> None:

@@ -7,6 +7,7 @@ falls linearly to `final_learning_rate_fraction` over a stage. Beside the last w
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -52,6 +53,7 @@ class ServerOptimizer:
         self, group_name: str, arrays: dict[str, Array], update: Mapping[str, Array], *, learning_rate: float
     ) -> None:
         """One step of one group. `arrays` changes in place; `update` (minus a gradient, same names) does not."""
+        update = self._bounded(update)
         if self.spec.name == "sgd":
             for name, array in arrays.items():
                 array += np.float32(learning_rate) * update[name]
@@ -60,6 +62,16 @@ class ServerOptimizer:
         moments.step += 1
         for name, array in arrays.items():
             self._adam(array, moments, name, update[name], learning_rate)
+
+    def _bounded(self, update: Mapping[str, Array]) -> Mapping[str, Array]:
+        """The update, or where it is longer than `max_update_norm` a copy of exactly that length."""
+        if self.spec.max_update_norm is None:
+            return update
+        norm = math.sqrt(sum(float(np.vdot(array, array).real) for array in update.values()))
+        if norm <= self.spec.max_update_norm:
+            return update
+        scale = np.float32(self.spec.max_update_norm / norm)
+        return {name: scale * array for name, array in update.items()}
 
     def _adam(self, array: Array, moments: Moments, name: str, update: Array, learning_rate: float) -> None:
         """Kingma & Ba 2015, algorithm 1, with the sign of an update."""

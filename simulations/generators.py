@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from protocol.study import Study
 from simulations.errors import InputInvalid
 
 if TYPE_CHECKING:
@@ -23,6 +25,22 @@ def generator_folder(word: str, *, preset: str = "tiny") -> Path:
         remedy = "run `fedm2g pretrain`" if word == SHIPPED_WORD else "give a generator folder or the word `shipped`"
         raise InputInvalid(f"There is no generator in {folder.name}: {remedy}.")
     return folder
+
+
+def folder_for(study: Study, into: Path) -> Path:
+    """The study's generator, divided into groups as the study trains them: saved again in `into` where its folder is
+    divided otherwise. Raises InputInvalid, or MedM2GError for a folder that cannot be read."""
+    folder = generator_folder(study.generator, preset=study.preset)
+    wanted = study.training.diffusion_subset
+    if json.loads((folder / "config.json").read_text(encoding="utf-8")).get("diffusion_subset") == wanted:
+        return folder
+    if not into.is_dir():
+        from medm2g.generator import Generator
+
+        generator = Generator.from_pretrained(folder)
+        generator.set_diffusion_subset(wanted)
+        generator.save_pretrained(into, card=(folder / "card.md").read_text(encoding="utf-8"))
+    return into
 
 
 def open_generator(word: str, *, preset: str = "tiny") -> Generator:

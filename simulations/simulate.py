@@ -24,7 +24,7 @@ from simulations import engines
 from simulations.clock import Clock
 from simulations.errors import InputInvalid
 from simulations.evaluation import EvaluationSettings
-from simulations.generators import generator_folder
+from simulations.generators import folder_for, generator_folder
 from simulations.held_out import HeldOut
 from simulations.held_out_phantoms import held_out_phantoms
 from simulations.phantoms import PhysicsConfig
@@ -79,10 +79,11 @@ def simulate(simulation: Simulation, *, progress: Progress) -> dict[str, Any]:
     """
     clock = Clock()
     study = read_study(simulation.study_path, private=simulation.privacy)
-    folder = generator_folder(study.generator, preset=study.preset)
-    study = bind(study, folder)
     out = simulation.out or Path("runs") / study.name
+    generator_folder(study.generator, preset=study.preset)  # there is one: else an old run would be lost for nothing
     _open_folder(out, resume=simulation.resume)
+    folder = folder_for(study, out / WORK / "initial")
+    study = bind(study, folder)
     write_study(out / "study.toml", study)
     with clock.measure("preparation"):
         sites, held_out = _prepared(simulation, study, out, progress)

@@ -36,6 +36,7 @@ from privacy.mechanism import Mechanism, MechanismConfig
 from privacy.noise import NoiseStream
 from privacy.non_private import NonPrivateConfig, NonPrivateMechanism
 from privacy.patient_stream import PatientStream, SeededPatientStream
+from protocol.groups import family_of, reads_of
 from protocol.requests import TrainRequest
 from protocol.study import StageSpec
 
@@ -159,6 +160,7 @@ class Trainer:
                 records_per_patient=stage.records_per_patient,
                 timestep_draws=stage.timestep_draws,
                 conditioning_dropout=approval.study.training.conditioning_dropout,
+                source_prompts=approval.study.training.source_prompts,
                 anchors=self.shared.anchors,
             )
             self._stages[place] = (
@@ -170,6 +172,7 @@ class Trainer:
     def _patients(self, approval: Approval, stage: StageSpec) -> PatientFeatures:
         """The store through the frozen networks; what an earlier store or generator left in the cache is erased."""
         cache = FeatureCache(self._caches, self._keys.storage_key)
+        reads = {family_of(name) for name in reads_of(approval.study, stage.name, approval.site)}
         features = FeatureBuilder(self._store, self.shared.generator, generator_digest=self.shared.digest, cache=cache)
         patients = PatientFeatures(
             self._store,
@@ -178,7 +181,7 @@ class Trainer:
             flows=approval.site.flows,
             features=features,
             with_images=stage.name == "align",
-            with_aligned=stage.name == "guide",
+            with_aligned="alignment" in reads,
         )
         cache.keep_only(features.names)
         return patients

@@ -40,11 +40,13 @@ def build_stage(
     records_per_patient: int,
     timestep_draws: int,
     conditioning_dropout: float,
+    source_prompts: float = 0.0,
     anchors: AnchorBank | None = None,
 ) -> Stage:
     """The stage of that name for a site that declares `flows`. Raises ConfigInvalid.
 
-    anchors: a bank built before, or None to encode it now (about a second). Aligning draws no timesteps.
+    anchors: a bank built before, or None to encode it now (about a second). Aligning draws no timesteps;
+    `source_prompts` is of `diffuse` alone.
     """
     if name == "diffuse":
         return DiffuseLoss(
@@ -54,6 +56,7 @@ def build_stage(
             records_per_patient=records_per_patient,
             timestep_draws=timestep_draws,
             conditioning_dropout=conditioning_dropout,
+            source_prompts=source_prompts,
         )
     if name not in ("align", "guide"):
         raise ConfigInvalid(f"There is no stage called {name!r}: choose align, diffuse or guide.")

@@ -15,7 +15,7 @@ PATIENTS, RECORDS = 3, 2
 
 
 def test_groups_partition_the_trainable_parameters(generator: Generator) -> None:
-    for subset in ("attention", "all"):
+    for subset in ("attention", "norms", "all"):
         generator.set_diffusion_subset(subset)
         named = [name for group in generator.group_names() for name in generator.group(group)]
         assert len(named) == len(set(named)), "two groups overlap"

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from medm2g import Generator
 from medm2g.anchors import AnchorBank, build_anchors
-from medm2g.stages import AlignLoss, DiffuseLoss, Stage, Term, build_stage
+from medm2g.stages import AlignLoss, DiffuseLoss, PatientRecords, Stage, Term, build_stage
 from medm2g.text_encoder import TextEncoder
 from privacy.audit.remove_one import largest_move
 from privacy.engines import ExecutionSettings
@@ -102,6 +102,33 @@ def test_planted_a_stream_that_patients_share_is_caught(generator: Generator, pa
             return super().draw(pseudonym, generator=self.stream)
 
     assert _move(Sharing, "diffusion", NAMES[:1], generator) > 1.3 * NORM
+
+
+def test_a_patients_other_images_in_the_prompt_are_its_own_affair(generator: Generator, patients: Patients) -> None:
+    def told() -> Stage:
+        return DiffuseLoss(generator, patients, flows=FLOWS, source_prompts=0.8)
+
+    assert 0.5 * NORM < _move(told, "diffusion", NAMES, generator) <= NORM * SLACK
+
+
+def test_planted_another_patients_image_in_the_prompt_is_caught(generator: Generator, patients: Patients) -> None:
+    class Lending(Patients):
+        def __init__(self) -> None:
+            self.known = patients.known
+            self.before: PatientRecords | None = None
+
+        def patient(self, pseudonym: str) -> PatientRecords:
+            own = self.known[pseudonym]
+            lent, self.before = self.before or own, own
+            found = generator.align("xray", lent.images["xray"][:1].float())
+            loud = (found.embedding, 100 * found.tokens)  # an untrained denoiser hardly hears its prompt
+            shared = tuple(part.detach().expand(own.count("xray"), *part.shape[1:]) for part in loud)
+            return dataclasses.replace(own, aligned={"xray": shared})
+
+    def borrowing() -> Stage:
+        return DiffuseLoss(generator, Lending(), flows=FLOWS, source_prompts=1.0)
+
+    assert _move(borrowing, "diffusion", NAMES[:1], generator) > 1.02 * NORM
 
 
 def test_planted_another_patients_report_among_the_candidates_is_caught(

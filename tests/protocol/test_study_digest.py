@@ -72,5 +72,9 @@ def test_a_site_reads_only_what_its_declared_flows_reach() -> None:
     assert reads_of(study, "align", north) == ()
     assert reads_of(study, "guide", north) == ("alignment/xray", "diffusion/xray", "diffusion/text")
     assert reads_of(study, "guide", south) == ("alignment/ct", "diffusion/ct")
+    assert reads_of(study, "diffuse", north) == ()
+    told = Study.from_dict(STUDY | {"training": {"source_prompts": 0.5}})
+    assert reads_of(told, "diffuse", north) == ("alignment/xray",)  # whose tokens speak in the prompt
+    assert reads_of(told, "guide", north) == reads_of(study, "guide", north)
     for stage in STAGES:
         assert not set(reads_of(study, stage, north)) & set(study.groups_of(stage, north))

@@ -31,6 +31,17 @@ def test_steps_equal_torch_on_minus_the_update(name: str) -> None:
     np.testing.assert_allclose(ours["w"], theirs.detach().numpy(), rtol=2e-5, atol=1e-7)
 
 
+@pytest.mark.parametrize("length", [0.5, 8.0])
+def test_a_longer_update_is_scaled_to_the_bound_over_the_whole_group_and_a_shorter_one_left(length: float) -> None:
+    server = ServerOptimizer(OptimizerSpec(name="sgd", max_update_norm=2.0))
+    update = {"w": np.array([3.0, 0.0], dtype=np.float32), "b": np.array([4.0], dtype=np.float32)}
+    update = {name: np.float32(length / 5) * array for name, array in update.items()}
+    group = {name: np.zeros_like(array) for name, array in update.items()}
+    server.apply("diffusion/ct", group, update, learning_rate=0.1)
+    moved = np.concatenate([group["w"], group["b"]])
+    np.testing.assert_allclose(moved, 0.1 * min(length, 2.0) / 5 * np.array([3.0, 0.0, 4.0]), rtol=1e-5)
+
+
 def test_a_group_that_was_not_trained_keeps_its_count_and_moments() -> None:
     server = ServerOptimizer(OptimizerSpec())
     groups = {name: {"w": np.zeros(3, dtype=np.float32)} for name in ("a/x", "b/x")}

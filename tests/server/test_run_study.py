@@ -439,25 +439,13 @@ def test_another_generator_than_the_study_s_is_refused(
         play(study=study)
 
 
-def test_a_study_of_all_parameters_trains_the_trunk_too_and_leaves_a_generator_of_that_subset(
-    play: Callable[..., StudyResult], make_study: MakeStudy, generator_folder: Path
+def test_a_generator_divided_for_another_subset_is_refused_with_what_to_do(
+    play: Callable[..., StudyResult], make_study: MakeStudy
 ) -> None:
-    study = make_study(training={"diffusion_subset": "all"}, stages=[{"name": "diffuse", "rounds": 2}])
-    result = play(study=study)
-    assert result.generator is not None
-    trunk = load_file(generator_folder / "trunks" / "ct" / "model.safetensors")
-    trained = load_file(result.generator / "groups" / "diffusion" / "ct.safetensors")
-    assert set(trunk) < set(trained)
-    assert all(not np.array_equal(trained[name], array) for name, array in trunk.items())
-    assert load_file(result.generator / "trunks" / "ct" / "model.safetensors") == {}
-    assert json.loads((result.generator / "config.json").read_text())["diffusion_subset"] == "all"
-    with pytest.raises(GeneratorInvalid, match="stores all of each denoiser"):
-        run_study(
-            LocalGrid({}),
-            make_study(generator_digest="").with_generator(digest=""),
-            generator_folder=result.generator,
-            out=generator_folder,
-        )
+    for subset in ("all", "norms"):
+        study = make_study(training={"diffusion_subset": subset})
+        with pytest.raises(GeneratorInvalid, match=f'for training `attention` .*set_diffusion_subset."{subset}"'):
+            play(study=study)
 
 
 # --- memory -----------------------------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from rich.progress import Progress
+from safetensors.numpy import load_file
 
 from medm2g.config import FlowConfig, preset
 from medm2g.generator import Generator
@@ -149,6 +150,25 @@ def test_a_site_with_too_few_patients_is_refused_by_name_and_with_the_reason(
     (tmp_path / "few.toml").write_text(few)
     with pytest.raises(PolicyRefused, match="Site north refuses the study: .*too few patients.* at least 50"):
         _run(replace(simulation, study_path=tmp_path / "few.toml"))
+
+
+def test_a_study_of_another_subset_starts_from_the_same_generator_divided_anew(
+    simulation: Simulation, place: Path, tmp_path: Path
+) -> None:
+    """Its text flow also hears the patient's X-ray in stage diffuse, through the alignment that was just trained."""
+    study = tmp_path / "norms.toml"
+    study.write_text(
+        simulation.study_path.read_text() + "[training]\ndiffusion_subset = 'norms'\nsource_prompts = 0.5\n"
+    )
+    summary = _run(replace(simulation, study_path=study))
+    assert all(site["rounds"] == 3 for site in summary["sites"].values())
+    out = tmp_path / "run" / "generator"
+    assert json.loads((out / "config.json").read_text())["diffusion_subset"] == "norms"
+    trained = load_file(out / "groups" / "diffusion" / "xray.safetensors")
+    assert trained and all("norm" in name or ".conv_out." in name for name in trained)
+    before, after = (Generator.from_pretrained(folder).state_dict() for folder in (place / "initial", out))
+    moved = {name for name in before if name.startswith("unets.") and not before[name].equal(after[name])}
+    assert moved and moved <= {name for name in after if "norm" in name or ".conv_out." in name}
 
 
 def test_phantom_exports_and_genuine_dicom_make_one_consortium(

@@ -209,7 +209,8 @@ def _number(value: float | None) -> str:
 def _with_sd(value: float | None, deviation: float | None) -> str:
     if value is None:
         return "–"
-    return f"{value:.2f}" if deviation is None else f"{value:.2f} ± {deviation:.2f}"
+    digits = 2 if value >= 1 else 4  # distances of reports lie below 0.1
+    return f"{value:.{digits}f}" if deviation is None else f"{value:.{digits}f} ± {deviation:.{digits}f}"
 
 
 def _verdict(flow: Mapping[str, Any]) -> str:

@@ -23,6 +23,7 @@ def test_ray_and_the_local_grid_train_the_same_generator(tmp_path: Path) -> None
         path = folder / "groups" / "alignment" / f"{flow}.safetensors"
         path.parent.mkdir(parents=True, exist_ok=True)
         save_file({f"alignment.{flow}.w": np.arange(1.0, 7.0, dtype=np.float32).reshape(2, 3)}, path)
+    (folder / "config.json").write_text('{"diffusion_subset": "attention"}')
     done = subprocess.run(
         [sys.executable, str(PROGRAM), str(folder), str(tmp_path)],
         capture_output=True,

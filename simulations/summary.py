@@ -41,6 +41,10 @@ class Quality:
     not_measured: str = ""
     """Why this generator was not measured at all."""
 
+    def of(self, flow: str) -> FlowQuality:
+        """The figures of a flow; empty ones where there are none."""
+        return self.flows.get(flow, FlowQuality())
+
 
 @dataclass(frozen=True)
 class SiteSummary:
@@ -141,7 +145,7 @@ def _flow(outcome: Outcome, flow: str) -> dict[str, Any]:
     reasons: dict[str, str] = {}
     for when in ("before", "after", "public_continued"):
         quality: Quality = getattr(outcome, when)
-        figures = quality.flows.get(flow, FlowQuality())
+        figures = quality.of(flow)
         fallback = quality.not_measured or "This flow was not measured."
         for name, samples, reason in (
             ("frechet", figures.frechet, figures.frechet_reason),
@@ -152,6 +156,11 @@ def _flow(outcome: Outcome, flow: str) -> dict[str, Any]:
                 values[f"{name}_{when}_sd"] = stdev(samples) if len(samples) > 1 else None
             else:
                 reasons[f"{name}_{when}"] = reason or fallback
+    gains = [
+        old - new for old, new in zip(outcome.before.of(flow).frechet, outcome.after.of(flow).frechet, strict=False)
+    ]
+    if len(gains) > 1:  # each seed's noise is the same for every generator, so the gain varies less than its two sides
+        values["frechet_gain"], values["frechet_gain_sd"] = fmean(gains), stdev(gains)
     values["finding_accuracy_held_out"] = outcome.held_out_accuracy.get(flow)
     if values["finding_accuracy_held_out"] is None:
         reasons["finding_accuracy_held_out"] = "No held-out record of this flow has a finding that the referee knows."

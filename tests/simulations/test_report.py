@@ -86,6 +86,11 @@ def test_figures_are_means_over_seeds_with_their_deviation(outcome: Outcome) -> 
     xray = summarise(outcome)["flows"]["xray"]
     assert (xray["frechet_after"], xray["frechet_after_sd"]) == (11.0, 1.0)
     assert xray["finding_accuracy_before"] == pytest.approx(0.6)
+    before, after = outcome.before.of("xray").frechet, outcome.after.of("xray").frechet
+    gains = [old - new for old, new in zip(before, after, strict=True)]
+    assert xray["frechet_gain"] == pytest.approx(np.mean(gains))
+    assert xray["frechet_gain_sd"] == pytest.approx(np.std(gains, ddof=1))
+    assert "frechet_gain" not in summarise(outcome)["flows"]["ct"]  # measured before only, or not at all
 
 
 def test_the_summary_file_is_strict_json_with_the_promised_site_keys(outcome: Outcome, tmp_path: Path) -> None:

@@ -14,10 +14,10 @@ STAGE_READS: Mapping[str, tuple[str, ...]] = {"align": (), "diffuse": (), "guide
 def reads_of(study: Study, stage: StageName, site: SiteSpec) -> tuple[str, ...]:
     """The groups that `site` needs, frozen, in `stage`: of its declared flows only; text has no alignment group."""
     kinds = {flow.name: flow.kind for flow in study.flows}
-    told = ("alignment",) if stage == "diffuse" and study.training.source_prompts > 0 else ()
+    prompting = ("alignment",) if stage == "diffuse" and study.training.source_prompts > 0 else ()
     return tuple(
         f"{family}/{flow}"
-        for family in (*STAGE_READS[stage], *told)
+        for family in (*STAGE_READS[stage], *prompting)
         for flow in site.flows
         if family != "alignment" or kinds[flow] == "image"
     )

@@ -24,7 +24,6 @@ from server.errors import GeneratorInvalid
 from server.rounds import RoundRecord
 
 CONFIG = "config.json"
-TRUNKS = "trunks"
 GROUPS = "groups"
 GROUPS_EMA = "groups_ema"
 _CARD_HEADING = "## Federated training"
@@ -58,7 +57,7 @@ def bind(study: Study, folder: Path) -> Study:
 
 def _check_subset(study: Study, folder: Path) -> None:
     """A folder stores as groups what its own subset trains; only torch knows how to divide a denoiser otherwise."""
-    stored, wanted = _stored_subset(folder), study.training.diffusion_subset
+    stored, wanted = stored_subset(folder), study.training.diffusion_subset
     if stored != wanted:
         raise GeneratorInvalid(
             f"The generator folder stores its denoisers for training `{stored}` and the study trains `{wanted}`: load "
@@ -66,7 +65,8 @@ def _check_subset(study: Study, folder: Path) -> None:
         )
 
 
-def _stored_subset(folder: Path) -> str:
+def stored_subset(folder: Path) -> str:
+    """What the folder's groups of family `diffusion` hold of each denoiser."""
     config = folder / CONFIG
     return str(json.loads(config.read_text(encoding="utf-8")).get("diffusion_subset", "")) if config.exists() else ""
 

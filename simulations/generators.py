@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from protocol.study import Study
+from medm2g.config import DiffusionSubset
 from simulations.errors import InputInvalid
 
 if TYPE_CHECKING:
@@ -27,18 +26,14 @@ def generator_folder(word: str, *, preset: str = "tiny") -> Path:
     return folder
 
 
-def folder_for(study: Study, into: Path) -> Path:
-    """The study's generator, divided into groups as the study trains them: saved again in `into` where its folder is
-    divided otherwise. Raises InputInvalid, or MedM2GError for a folder that cannot be read."""
-    folder = generator_folder(study.generator, preset=study.preset)
-    wanted = study.training.diffusion_subset
-    if json.loads((folder / "config.json").read_text(encoding="utf-8")).get("diffusion_subset") == wanted:
-        return folder
+def divided_anew(folder: Path, subset: DiffusionSubset, into: Path) -> Path:
+    """`into`, with the generator of `folder` whose groups hold that subset of each denoiser; kept if it is there.
+    Raises MedM2GError for a folder that cannot be read."""
     if not into.is_dir():
         from medm2g.generator import Generator
 
         generator = Generator.from_pretrained(folder)
-        generator.set_diffusion_subset(wanted)
+        generator.set_diffusion_subset(subset)
         generator.save_pretrained(into, card=(folder / "card.md").read_text(encoding="utf-8"))
     return into
 

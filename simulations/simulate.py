@@ -19,12 +19,12 @@ from rich.progress import Progress
 
 from protocol.study import Study
 from server.app import StudyResult
-from server.generator_folder import bind
+from server.generator_folder import bind, stored_subset
 from simulations import engines
 from simulations.clock import Clock
 from simulations.errors import InputInvalid
 from simulations.evaluation import EvaluationSettings
-from simulations.generators import folder_for, generator_folder
+from simulations.generators import divided_anew, generator_folder
 from simulations.held_out import HeldOut
 from simulations.held_out_phantoms import held_out_phantoms
 from simulations.phantoms import PhysicsConfig
@@ -80,10 +80,14 @@ def simulate(simulation: Simulation, *, progress: Progress) -> dict[str, Any]:
     clock = Clock()
     study = read_study(simulation.study_path, private=simulation.privacy)
     out = simulation.out or Path("runs") / study.name
-    generator_folder(study.generator, preset=study.preset)  # there is one: else an old run would be lost for nothing
+    folder, subset = generator_folder(study.generator, preset=study.preset), study.training.diffusion_subset
+    fits = stored_subset(folder) == subset
+    if fits:
+        study = bind(study, folder)  # before an old run is cleared: a generator that is refused must cost nothing
     _open_folder(out, resume=simulation.resume)
-    folder = folder_for(study, out / WORK / "initial")
-    study = bind(study, folder)
+    if not fits:
+        folder = divided_anew(folder, subset, out / WORK / "initial")
+        study = bind(study, folder)
     write_study(out / "study.toml", study)
     with clock.measure("preparation"):
         sites, held_out = _prepared(simulation, study, out, progress)

@@ -4,8 +4,9 @@
 
 c is the record's own report, or else its public template; with probability `conditioning_dropout` it is the null text,
 which is what classifier-free guidance subtracts. The text flow must not read the report that it is to write: its c is
-the public template of a report, or null. With `source_prompts` (public pre-training) the clean other images of the
-same examination may join c by their aligned tokens, so that a denoiser learns to read them as it reads text.
+the public template of a report, or null. With `source_prompts` the clean other images of the same examination may
+join c by their aligned tokens: in public pre-training, so that a denoiser learns to read them as it reads text; in
+private training, so that a record without a report is still told what it shows. They are the patient's own.
 """
 
 from __future__ import annotations
@@ -51,7 +52,8 @@ class DiffuseLoss(Stage):
         source_prompts: float = 0.0,
         min_snr_gamma: float | None = None,
     ) -> None:
-        """Every term has R * K rows. source_prompts: probability that an image flow of the patient joins c."""
+        """Every term has R * K rows. source_prompts: probability that each other image flow of the
+        examination joins c."""
         super().__init__(generator, patients, flows=flows)
         self.records_per_patient, self.timestep_draws = records_per_patient, timestep_draws
         self.conditioning_dropout, self.source_prompts = conditioning_dropout, source_prompts

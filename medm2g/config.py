@@ -15,7 +15,7 @@ from typing import Any, Literal, get_args
 from medm2g.errors import ConfigInvalid
 
 FlowKind = Literal["image", "text"]
-DiffusionSubset = Literal["attention", "norms", "all"]
+DiffusionSubset = Literal["style", "attention", "norms", "all"]
 AttentionKernel = Literal["plain", "fused"]
 FAMILIES: tuple[str, ...] = ("alignment", "diffusion", "cross_guidance")
 _FLOW_NAME = re.compile(r"^[a-z][a-z0-9_]{0,31}$")
@@ -90,6 +90,8 @@ class GeneratorConfig:
     unet_context_width: int = 112
     """Each denoiser projects the context to this width before its cross-attention."""
     unet_norm_groups: int = 8
+    style_width: int = 16
+    """Of a flow's style: the vector that tells a denoiser whose images it draws (medm2g/flows.py)."""
     attention_kernel: AttentionKernel = "plain"
     """`plain` matrix products (a quarter faster under vmap on CPU, measured) or torch's `fused` kernels (GPU)."""
 
@@ -101,7 +103,7 @@ class GeneratorConfig:
     adapter_heads: int = 4
 
     diffusion_subset: DiffusionSubset = "attention"
-    """What of a denoiser trains privately; the rest is the public trunk."""
+    """What of a denoiser trains privately, beside its style; the rest is the public trunk."""
     num_train_timesteps: int = 1000
     beta_schedule: str = "squaredcos_cap_v2"
 
@@ -216,6 +218,7 @@ PRESETS: Mapping[str, GeneratorConfig] = {
         unet_heads=8,
         unet_context_width=384,
         unet_norm_groups=32,
+        style_width=32,
         attention_kernel="fused",
         guidance_grid=8,
         guidance_width=256,

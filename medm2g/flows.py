@@ -2,6 +2,11 @@
 
 Context is a sequence and never one pooled token: softmax over a single key is a constant, so its query would learn
 nothing (notes/medm2g.md §3). The same class serves image latents (c, 8, 8) and text latents (32, 4, 4).
+
+A flow's *style* is a short vector beside the timestep: what of its images no report tells, such as the scanner, the
+exposure, how patients are built. In public pre-training every public hospital learns a style of its own; afterwards the
+axes are turned and scaled so that public hospitals lie around zero with deviation one on each. So whoever joins is a
+point in a space of a few dimensions that the denoiser knows already, which is what private training can afford to move.
 """
 
 from __future__ import annotations
@@ -30,6 +35,8 @@ def build_unet(config: GeneratorConfig, flow: str) -> UNet2DConditionModel:
         cross_attention_dim=config.unet_context_width,
         encoder_hid_dim=config.context_width,
         encoder_hid_dim_type="text_proj",
+        class_embed_type="simple_projection",  # diffusers' name for a vector beside the timestep: our style
+        projection_class_embeddings_input_dim=config.style_width,
     )
     if config.attention_kernel == "plain":
         unet.set_attn_processor(AttnProcessor())
@@ -42,10 +49,12 @@ def cross_attentions(unet: UNet2DConditionModel) -> list[tuple[str, nn.Module]]:
 
 
 def trainable_names(unet: UNet2DConditionModel, subset: DiffusionSubset) -> list[str]:
-    """Parameters that train privately. `attention`: the transformer blocks and the context's projection; `norms`:
-    normalisation layers and the output convolution, 2 % of all, which noise disturbs least (docs/LOG.md,
-    2026-11-24); `all`: everything."""
+    """Parameters that train privately beside the flow's style. `style`: none; `norms`: normalisation layers and the
+    output convolution, 2 % of all; `attention`: the transformer blocks and the context's projection; `all`:
+    everything."""
     names = [name for name, _ in unet.named_parameters()]
+    if subset == "style":
+        return []
     if subset == "all":
         return names
     if subset == "norms":

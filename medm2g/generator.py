@@ -51,6 +51,7 @@ class Generator(nn.Module):
         )
         self.alignment = nn.ModuleDict({name: AlignmentEncoder(config) for name in self.image_flows})
         self.unets = nn.ModuleDict({name: build_unet(config, name) for name in self.flows})
+        self.styles = nn.ParameterDict({name: nn.Parameter(torch.zeros(config.style_width)) for name in self.flows})
         self.environments = nn.ModuleDict({name: EnvironmentEncoder(config, name) for name in self.flows})
         self.adapters = nn.ModuleDict({name: GuidanceAdapter(config, name, self.unets[name]) for name in self.flows})
         self.scheduler = DDPMScheduler(
@@ -123,7 +124,8 @@ class Generator(nn.Module):
             environment = _prefixed(f"environments.{flow}", self.environments[flow])
             return environment | _prefixed(f"adapters.{flow}", self.adapters[flow])
         wanted = set(trainable_names(self.unets[flow], self.config.diffusion_subset))
-        return {
+        style = {f"styles.{flow}": self.styles[flow]}
+        return style | {
             f"unets.{flow}.{key}": parameter for key, parameter in self.unets[flow].named_parameters() if key in wanted
         }
 
@@ -192,27 +194,34 @@ class Generator(nn.Module):
         guidance_tokens: Tensor | None = None,
         guidance_present: Tensor | None = None,
         guidance_sources: tuple[str, ...] = (),
+        style: Tensor | None = None,
     ) -> Tensor:
         """Predicted velocity (b, c, h, w) of one flow.
 
         noisy_latents (b, c, h, w); timesteps (b,); encoder_hidden_states (b, n, 384); encoder_attention_mask (b, n),
         1 = attend; guidance_tokens (b, s, 16, 96) of the other flows `guidance_sources`, guidance_present (b, s).
+        style (b, w): whose images; by default the flow's own.
         """
         self._require_flow(flow)
         context = encoder_hidden_states.to(self.dtype)
         attend = encoder_attention_mask.to(self.dtype)
+        style = (self.styles[flow] if style is None else style).expand(len(noisy_latents), -1)
         if not guidance_sources:
-            return self._velocity_of(flow, noisy_latents, timesteps, context, attend)
+            return self._velocity_of(flow, noisy_latents, timesteps, context, attend, style)
         if guidance_tokens is None or guidance_present is None:
             raise InputInvalid("`guidance_sources` needs `guidance_tokens` and `guidance_present` beside it.")
         present = guidance_present.to(self.dtype)
         tokens = guidance_tokens.to(self.dtype)
         with cross_guided(self.unets[flow], self.adapters[flow], tokens, present, tuple(guidance_sources)):
-            return self._velocity_of(flow, noisy_latents, timesteps, context, attend)
+            return self._velocity_of(flow, noisy_latents, timesteps, context, attend, style)
 
-    def _velocity_of(self, flow: str, latents: Tensor, timesteps: Tensor, context: Tensor, attend: Tensor) -> Tensor:
+    def _velocity_of(
+        self, flow: str, latents: Tensor, timesteps: Tensor, context: Tensor, attend: Tensor, style: Tensor
+    ) -> Tensor:
         unet = self.unets[flow]
-        return unet(latents, timesteps, context, encoder_attention_mask=attend, return_dict=False)[0]
+        return unet(
+            latents, timesteps, context, class_labels=style, encoder_attention_mask=attend, return_dict=False
+        )[0]
 
     def environment(self, flow: str, noisy_latents: Tensor, timesteps: Tensor) -> tuple[Tensor, Tensor]:
         """V_flow: (b, c, h, w), (b,) -> grid tokens (b, 16, 96) and pooled (b, 384), unit norm."""

@@ -124,7 +124,8 @@ class FederationSpec(Terms):
 class TrainingSpec(Terms):
     """What trains, and how it is spelt for the generator."""
 
-    diffusion_subset: Literal["attention", "norms", "all"] = "attention"
+    diffusion_subset: Literal["style", "attention", "norms", "all"] = "attention"
+    """What of a denoiser trains beside its flow's style."""
     conditioning_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
     source_prompts: Annotated[float, Field(ge=0, le=1)] = 0.0
     """In stage diffuse: probability that each other image of the examination joins a record's prompt by its aligned

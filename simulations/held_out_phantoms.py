@@ -15,7 +15,7 @@ from simulations.held_out import HeldOut, HeldOutFlow, HeldOutPair, HeldOutRepor
 from simulations.phantoms import (
     CHEST_FINDINGS,
     HEAD_FINDINGS,
-    POPULATIONS,
+    POPULATION_NAMES,
     PhantomRecords,
     PhysicsConfig,
     cohort,
@@ -78,10 +78,10 @@ def _flows_by_population(study: Study) -> dict[str, tuple[str, ...]]:
     found: dict[str, set[str]] = defaultdict(set)
     for site in study.sites:
         population = site.population or "public"
-        if population not in POPULATIONS:
+        if population not in POPULATION_NAMES:
             raise InputInvalid(
                 f"Site {site.name} has the population {population}, which no phantom has: choose one of"
-                f" {', '.join(POPULATIONS)}, or give real images with --data."
+                f" {', '.join(POPULATION_NAMES)}, or give real images with --data."
             )
         found[population] |= set(site.flows)
     order = [flow.name for flow in study.flows]

@@ -14,11 +14,12 @@ from medm2g.pretrain import PHASES, PublicData, pretrain
 from protocol.study import DEFAULT_FLOWS, FlowSpec, Study
 from simulations.errors import InputInvalid
 from simulations.phantoms import EVERYTHING, cohort, render_cohort
+from simulations.phantoms.public import PUBLIC
 from simulations.public_phantoms import public_data
 from simulations.public_records import public_records, with_sentences
 
-#: Public phantoms come from this population; hospitals and referee have others.
-POPULATION = "public"
+#: Public phantoms come from these hospitals; those of a study and the referee's are others.
+POPULATION = PUBLIC
 
 
 @dataclass(frozen=True)
@@ -111,6 +112,7 @@ def _only(data: PublicData, flows: set[str]) -> PublicData:
         report_of={flow: rows for flow, rows in data.report_of.items() if flow in flows} if spoken else {},
         templates={flow: texts for flow, texts in data.templates.items() if flow in flows},
         examinations={flow: numbers for flow, numbers in data.examinations.items() if flow in flows},
+        hospitals=data.hospitals,
         text_flow=data.text_flow,
     )
 
@@ -124,7 +126,7 @@ def _sentences(path: Path | None) -> list[str]:
 
 
 def _card(options: PretrainOptions) -> str:
-    source = "a folder of public records" if options.data else f"{options.patients} phantoms of the public population"
+    source = "a folder of public records" if options.data else f"{options.patients} phantoms of the public hospitals"
     return (
         "# A MedM2G generator, public parts\n\n"
         f"Trained by `fedm2g pretrain` on {source}, seed {options.seed}. No hospital's data; no privacy claimed.\n\n"

@@ -1,7 +1,7 @@
 """The honest rival of a private federation: the same compute on more public phantoms, in the open.
 
 The same study without privacy (no clipping, no noise, the same trained groups, sampling, steps and server optimizer),
-over sites that hold phantoms of the public population that the generator has not seen.
+over sites that hold phantoms of the public hospitals that the generator has not seen.
 """
 
 from __future__ import annotations
@@ -11,10 +11,11 @@ from pathlib import Path
 
 from protocol.study import Study
 from simulations import engines
+from simulations.phantoms.public import PUBLIC
 from simulations.scenario import build_phantom_sites
 from simulations.study_file import without_privacy
 
-POPULATION = "public"
+POPULATION = PUBLIC
 #: Away from the seeds of pre-training and of the study's own sites.
 _SEED_OFFSET = 50_000
 

@@ -1,4 +1,4 @@
-"""Public phantoms as pre-training data: the population `public`, whose seeds and scanners no hospital has."""
+"""Public phantoms as pre-training data: the public hospitals, whose seeds and scanners no hospital of a study has."""
 
 from __future__ import annotations
 
@@ -38,7 +38,13 @@ def public_data(records: PhantomRecords) -> PublicData:
             "text": [_prompt(int(n)) for n in about],
         },
         examinations={**examinations, "text": about},
+        hospitals=_hospitals(records),
     )
+
+
+def _hospitals(records: PhantomRecords) -> dict[int, int]:
+    numbers = {name: number for number, name in enumerate(sorted(set(records.hospitals)))}
+    return {p: numbers[name] for p, name in enumerate(records.hospitals)}
 
 
 def _examination(patient: int, region: Region) -> int:

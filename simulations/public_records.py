@@ -93,5 +93,6 @@ def with_sentences(data: PublicData, sentences: Sequence[str]) -> PublicData:
         examinations={**data.examinations, text: np.concatenate([examined, further + np.arange(len(sentences))])}
         if data.examinations
         else {},
+        hospitals=data.hospitals,
         text_flow=text,
     )

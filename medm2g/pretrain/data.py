@@ -34,6 +34,8 @@ class PublicData:
     """By flow: each record's public sentence (medm2g.templates)."""
     examinations: Mapping[str, Integers] = field(default_factory=dict)
     """By flow, the text flow's too: (n,) equal for records of one examination; optional."""
+    hospitals: Mapping[int, int] = field(default_factory=dict)
+    """Number of each patient's public hospital, from 0; whoever is left out belongs to hospital 0."""
     text_flow: str = "text"
 
     def __post_init__(self) -> None:
@@ -81,6 +83,15 @@ class PublicPatients:
             people, starts = np.unique(np.asarray(numbers)[order], return_index=True)
             parts = np.split(order, starts[1:])
             self._rows[flow] = {int(who): torch.from_numpy(part) for who, part in zip(people, parts, strict=True)}
+
+    @property
+    def last_hospital(self) -> int:
+        """Highest number of a public hospital."""
+        return max(self.data.hospitals.values(), default=0)
+
+    def hospital(self, pseudonym: str) -> int:
+        """Number of the public hospital of that patient."""
+        return self.data.hospitals.get(int(pseudonym), 0)
 
     def having(self, flow: str, people: frozenset[int]) -> list[str]:
         """Those of these patients who have a record of that flow."""

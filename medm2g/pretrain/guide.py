@@ -10,7 +10,7 @@ from medm2g.pretrain.draws import FixedValidation, StageBatches
 from medm2g.pretrain.loop import PhaseBudget, PhaseSettings, Progress, no_progress, run_phase, training_only
 from medm2g.stages.guide import GuideLoss
 
-SETTINGS = PhaseSettings(learning_rate=2e-3, batch_size=32, ema_decay=0.99)
+SETTINGS = PhaseSettings(learning_rate=3e-3, batch_size=24, ema_decay=0.995)
 
 
 def train_guide(

@@ -26,7 +26,7 @@ from medm2g.pretrain.text_codec import train_text_codec
 from medm2g.pretrain.trunks import train_trunks
 
 #: Phases in order, with their share of the time. Alignment precedes the trunks, which read its tokens.
-PHASES: Mapping[str, float] = {"codec": 0.08, "text_codec": 0.06, "align": 0.11, "trunks": 0.58, "guide": 0.17}
+PHASES: Mapping[str, float] = {"codec": 0.07, "text_codec": 0.06, "align": 0.11, "trunks": 0.62, "guide": 0.14}
 VALIDATION_SHARE = 0.05
 """Of the public patients."""
 

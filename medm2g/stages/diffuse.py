@@ -61,7 +61,7 @@ class DiffuseLoss(Stage):
         self._templates = TemplateFeatures(generator)
 
     def touched(self, kind: str) -> tuple[str, ...]:
-        """The trainable subset of the flow's denoiser."""
+        """The flow's style and the trainable subset of its denoiser."""
         return self.group_names(f"diffusion/{kind}")
 
     def draw(self, pseudonym: str, *, generator: torch.Generator, only: Sequence[str] | None = None) -> list[Term]:
@@ -118,11 +118,15 @@ class DiffuseLoss(Stage):
             return records.text_tokens[report], records.text_mask[report]
         return self._templates("" if dropped else sentence_of(records, flow, row))[:2]
 
+    def style(self, kind: str, tensors: Mapping[str, Tensor]) -> Tensor | None:
+        """(r * k, w) where rows have styles of their own (public pre-training); None for the flow's own."""
+        return None
+
     def row_losses(self, kind: str, parameters: Mapping[str, Tensor], tensors: Mapping[str, Tensor]) -> Tensor:
         """(r * k,)"""
         latents, noise, timesteps = tensors["latents"], tensors["noise"], tensors["timesteps"]
         noisy = self.generator.add_noise(latents, noise, timesteps)
         told = tensors["context"], tensors["context_mask"]
-        predicted = self.call(parameters, "denoise", kind, noisy, timesteps, *told)
+        predicted = self.call(parameters, "denoise", kind, noisy, timesteps, *told, style=self.style(kind, tensors))
         velocity = self.generator.velocity(latents, noise, timesteps)
         return self.denoising(predicted, velocity, self.generator.alphas_cumprod[timesteps])

@@ -24,7 +24,7 @@ from medm2g.stages.draws import TemplateFeatures, choose_rows, stratified_timest
 from medm2g.stages.joint import JointDraw, alone_term, one_examination, target_term
 from medm2g.stages.roles import choose_targets, draw_roles
 from medm2g.stages.source import PatientRecords, PatientSource, Term
-from medm2g.stages.stage import Stage
+from medm2g.stages.stage import Stage, rows_of
 
 ALONE = "/alone"
 """Kinds of term are the target's flow, or a flow with this behind it: only V, by contrast."""
@@ -129,7 +129,7 @@ class GuideLoss(Stage):
         if kind.endswith(ALONE):
             return super().loss_batch(kind, parameters, stacked)
         weights = stacked["weight"]
-        flat = {name: tensor.flatten(0, 1) for name, tensor in stacked.items()}
+        flat = rows_of(stacked)
         heard = tuple(other for other in self.others(kind) if bool(flat[f"present.{other}"].any()))
         losses = self._guided(kind, heard, parameters, flat).view_as(weights)
         return ((losses * weights).sum(1) / weights.sum(1)).mean()

@@ -15,12 +15,13 @@ from medm2g.errors import InputInvalid
 from medm2g.generator import Generator
 from medm2g.stages.source import PatientSource, Term
 
-#: What of one flow each pure call reads.
+#: What of one flow each pure call reads: modules, and parameters that stand alone.
 _READS: Mapping[str, tuple[str, ...]] = {
     "align": ("alignment",),
     "denoise": ("unets", "adapters"),
     "environment": ("environments",),
 }
+_READS_ALONE: Mapping[str, tuple[str, ...]] = {"denoise": ("styles",)}
 
 
 class Stage(ABC):
@@ -58,7 +59,7 @@ class Stage(ABC):
         """Scalar: the mean of `loss` over patients stacked as (patients, rows, ...). For public training, in which the
         batch may be one; the private engines never call it."""
         weights = stacked["weight"]  # (patients, rows)
-        flat = {name: tensor.flatten(0, 1) for name, tensor in stacked.items()}
+        flat = rows_of(stacked)
         losses = self.row_losses(kind, parameters, flat).view_as(weights)
         return ((losses * weights).sum(1) / weights.sum(1)).mean()
 
@@ -76,10 +77,11 @@ class Stage(ABC):
         ]
         return torch.stack(parts).sum() / len(patients)
 
-    def call(self, parameters: Mapping[str, Tensor], method: str, flow: str, *args: Any) -> Any:
+    def call(self, parameters: Mapping[str, Tensor], method: str, flow: str, *args: Any, **kwargs: Any) -> Any:
         """A pure call of the generator. Given parameters stand in for its own, and then nothing else takes a gradient;
         without any (public training) the generator's own parameters do, as they are marked."""
-        return functional_call(self.generator, self._stand_ins(parameters, method, flow), (method, flow, *args))
+        stand_ins = self._stand_ins(parameters, method, flow)
+        return functional_call(self.generator, stand_ins, (method, flow, *args), kwargs)
 
     def _stand_ins(self, parameters: Mapping[str, Tensor], method: str, flow: str) -> dict[str, Tensor]:
         """Only the parameters that the call reads: replacing others costs time and changes nothing."""
@@ -91,6 +93,8 @@ class Stage(ABC):
             for prefix in prefixes
             for name, value in self.generator.get_submodule(prefix).named_parameters()
         }
+        alone = [f"{part}.{flow}" for part in _READS_ALONE.get(method, ())]
+        own |= {name: self.generator.get_parameter(name) for name in alone}
         return {name: parameters[name] if name in parameters else value.detach() for name, value in own.items()}
 
     def group_names(self, *groups: str, part: str = "") -> tuple[str, ...]:
@@ -101,3 +105,14 @@ class Stage(ABC):
 def stack_terms(terms: Sequence[Term]) -> dict[str, Tensor]:
     """Terms of one kind as tensors (patients, ...)."""
     return {name: torch.stack([term.tensors[name] for term in terms]) for name in terms[0].tensors}
+
+
+def rows_of(stacked: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Stacked terms (patients, rows, ...) as rows (patients * rows, ...), without the context that all of them mask:
+    what nobody attends to costs time and changes nothing. Public batches only: how long a patient's report is may
+    not shape another's step."""
+    flat = {name: tensor.flatten(0, 1) for name, tensor in stacked.items()}
+    if "context_mask" in flat:
+        attended = flat["context_mask"].any(0)
+        flat |= {name: flat[name][:, attended] for name in ("context", "context_mask")}
+    return flat

@@ -9,6 +9,7 @@ from simulations.phantoms.cohorts import PhantomRecords, cohort, finding_label, 
 from simulations.phantoms.export import EVERYTHING, FLOWS_OF, IMAGE_FLOWS, export_hospital
 from simulations.phantoms.physics import PhysicsConfig, render_all
 from simulations.phantoms.population import CHEST_FINDINGS, HEAD_FINDINGS, POPULATIONS, Population, Scanner
+from simulations.phantoms.public import POPULATION_NAMES, PUBLIC_HOSPITALS, public_hospitals
 
 __all__ = [
     "CHEST_FINDINGS",
@@ -17,6 +18,8 @@ __all__ = [
     "HEAD_FINDINGS",
     "IMAGE_FLOWS",
     "POPULATIONS",
+    "POPULATION_NAMES",
+    "PUBLIC_HOSPITALS",
     "Finding",
     "Patient",
     "PhantomRecords",
@@ -27,6 +30,7 @@ __all__ = [
     "export_hospital",
     "finding_label",
     "labels_of",
+    "public_hospitals",
     "render_all",
     "render_cohort",
 ]

@@ -12,7 +12,8 @@ import numpy.typing as npt
 from simulations.phantoms.anatomy import Patient, Region
 from simulations.phantoms.draw import draw_patient
 from simulations.phantoms.physics import PhysicsConfig, render_all
-from simulations.phantoms.population import CHEST_FINDINGS, HEAD_FINDINGS, POPULATIONS, Population
+from simulations.phantoms.population import CHEST_FINDINGS, HEAD_FINDINGS, Population
+from simulations.phantoms.public import hospitals_of
 from simulations.phantoms.report import region_of, regions_of, report
 
 _SIDELESS = frozenset({"none", "cardiomegaly", "lesions", "ventriculomegaly"})
@@ -27,6 +28,8 @@ class PhantomRecords:
     """Flow to (patients, size, size): HU for CT, 0..4095 for the others."""
     reports: list[dict[Region, str]]
     """One per patient and region, about everything that `flows` image there."""
+    hospitals: list[str]
+    """Name of each patient's population."""
 
     def report_beside(self, flow: str) -> list[str]:
         """(patients,) the report of the region that this flow's image shows."""
@@ -47,9 +50,8 @@ def labels_of(flow: str) -> tuple[str, ...]:
 
 
 def cohort(population: str, patients: int, seed: int) -> list[tuple[Patient, Population]]:
-    """Patients with the population each comes from. `held-out` takes the four hospitals in turn."""
-    hospitals = [POPULATIONS[name] for name in POPULATIONS if name.startswith("hospital-")]
-    chosen = hospitals if population == "held-out" else [POPULATIONS[population]]
+    """Patients with the population each comes from; of several hospitals in turn (see `hospitals_of`)."""
+    chosen = hospitals_of(population)
     rng = np.random.default_rng(seed)
     return [(draw_patient(rng, here), here) for here in (chosen[i % len(chosen)] for i in range(patients))]
 
@@ -78,7 +80,12 @@ def render_cohort(
             on_patient()
     names = [flow for flow in flows if flow != "text"]
     images = {flow: np.stack([images[flow] for images, _ in rendered]) for flow in names}
-    return PhantomRecords([patient for patient, _ in people], images, [text for _, text in rendered])
+    return PhantomRecords(
+        patients=[patient for patient, _ in people],
+        images=images,
+        reports=[text for _, text in rendered],
+        hospitals=[population.name for _, population in people],
+    )
 
 
 def _render(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from simulations.errors import InputInvalid
 from simulations.phantoms.export import EVERYTHING, FLOWS_OF, export_hospital
 from simulations.phantoms.physics import PhysicsConfig
-from simulations.phantoms.population import POPULATIONS
+from simulations.phantoms.public import POPULATION_NAMES
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -65,8 +65,8 @@ def write_hospital(
 
 
 def _check(out: Path, population: str, flows: tuple[str, ...] | None, size: int) -> None:
-    if population not in POPULATIONS:
-        raise InputInvalid(f"There is no population called {population}: choose one of {sorted(POPULATIONS)}.")
+    if population not in POPULATION_NAMES:
+        raise InputInvalid(f"There is no population called {population}: choose one of {sorted(POPULATION_NAMES)}.")
     if unknown := set(flows or ()) - set(EVERYTHING):
         raise InputInvalid(f"Phantoms have no flow {sorted(unknown)}: choose some of {list(EVERYTHING)}.")
     if flows is not None and not set(flows) - {"text"}:

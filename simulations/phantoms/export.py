@@ -19,7 +19,7 @@ from simulations.phantoms.dicom import Visit, instance
 from simulations.phantoms.draw import draw_patient
 from simulations.phantoms.identities import identify
 from simulations.phantoms.physics import PhysicsConfig, render_all, render_lateral
-from simulations.phantoms.population import POPULATIONS
+from simulations.phantoms.public import hospitals_of
 from simulations.phantoms.report import region_of, regions_of, report
 
 IMAGE_FLOWS: tuple[str, ...] = ("xray", "ct", "mri_t1", "mri_t2", "mri_flair")
@@ -58,11 +58,12 @@ def export_hospital(
 
     flows: None for all that this hospital keeps. lateral: write a lateral X-ray beside each frontal one.
     """
-    chosen, physics = POPULATIONS[population], physics or PhysicsConfig()
+    hospitals, physics = hospitals_of(population), physics or PhysicsConfig()
     flows = flows or FLOWS_OF.get(population, EVERYTHING)
     rng = np.random.default_rng(seed)
     jobs = []
     for index in range(patients):
+        chosen = hospitals[index % len(hospitals)]
         patient = draw_patient(rng, chosen)
         identity = identify(patient, rng=rng, index=index, seed=seed, population=population)
         jobs.append(_Job(out, index, Visit(patient, identity, chosen, physics, size), flows, lateral))

@@ -1,4 +1,4 @@
-"""Populations: whose anatomy, findings, scanner and wording. Each hospital is one; so is the public set."""
+"""Populations: whose anatomy, findings, scanner and wording. Each hospital is one; the public ones are in `public`."""
 
 from __future__ import annotations
 
@@ -63,7 +63,6 @@ class Population:
 POPULATIONS: dict[str, Population] = {
     population.name: population
     for population in (
-        Population(name="public", healthy=0.4, spread=1.0, scanner=Scanner(mri_noise=0.025)),
         Population(
             name="referee",
             healthy=0.25,

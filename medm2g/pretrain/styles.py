@@ -1,0 +1,104 @@
+"""Styles of public hospitals: learnt beside a denoiser, then folded into it so that the style space is isotropic.
+
+    style of hospital h = m + A c_h ,   c over the public hospitals: mean 0, covariance 1
+
+m and A move into the denoiser's style projection; what remains to learn for a new hospital, or a consortium of them, is
+c, whose prior is N(0, 1) on every axis. So one clipping norm and one learning rate fit all axes, and noise that a
+private study adds to c is noise in units of how much public hospitals differ.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from medm2g.errors import InputInvalid
+from medm2g.generator import Generator
+from medm2g.pretrain.data import PublicPatients
+from medm2g.stages.diffuse import DiffuseLoss
+from medm2g.stages.source import Term
+
+JITTER = 0.1
+"""Deviation of what is added to a style while it is learnt, in units of all hospitals' deviation: it makes the space
+between public hospitals mean something too."""
+RATE = 10.0
+"""How much faster than the denoiser styles learn: each table row is seen by its own hospital's images only."""
+LEAST_AXIS = 1e-3
+"""Axes along which public hospitals differ by less than this part of the first are dropped: nobody learnt them."""
+
+
+class HospitalStyles(nn.Module):
+    """One style per public hospital and flow: (hospitals, w) for each flow, zero at birth."""
+
+    def __init__(self, generator: Generator, hospitals: int) -> None:
+        super().__init__()
+        width = generator.config.style_width
+        self.tables = nn.ParameterDict({flow: nn.Parameter(torch.zeros(hospitals, width)) for flow in generator.flows})
+
+    def forward(self, flow: str, hospitals: Tensor, jitter: Tensor) -> Tensor:
+        """hospitals (b,) int64, jitter (b, w) standard normal -> (b, w)."""
+        table = RATE * self.tables[flow]
+        spread = table.detach().std(0) if len(table) > 1 else torch.zeros(table.shape[1])
+        return table[hospitals] + JITTER * spread * jitter
+
+    @torch.no_grad()
+    def fold(self, generator: Generator) -> None:
+        """Turn and scale each flow's style space, keep it in the denoiser's projection, and set the flow's own style
+        to zero: the mean of the public hospitals."""
+        for flow in self.tables:
+            table = RATE * self.tables[flow]
+            projection, mean = generator.unets[flow].class_embedding, table.mean(0)
+            projection.bias.add_(projection.weight @ mean)
+            projection.weight.copy_(projection.weight @ _axes(table - mean))
+            generator.styles[flow].zero_()
+
+
+def _axes(centred: Tensor) -> Tensor:
+    """(w, w): columns are the principal axes of (hospitals, w), each as long as the hospitals' deviation along it."""
+    width = centred.shape[1]
+    _, lengths, axes = torch.linalg.svd(centred, full_matrices=False)
+    deviations = lengths / max(1, len(centred)) ** 0.5
+    deviations = torch.where(deviations > LEAST_AXIS * deviations.max().clamp_min(1e-12), deviations, 0.0)
+    columns = centred.new_zeros(width, width)
+    columns[:, : len(lengths)] = axes.T * deviations
+    return columns
+
+
+class PublicDiffuseLoss(DiffuseLoss):
+    """`DiffuseLoss` in which every row has the style of its public hospital."""
+
+    def __init__(
+        self,
+        generator: Generator,
+        patients: PublicPatients,
+        *,
+        flows: Sequence[str],
+        styles: HospitalStyles,
+        source_prompts: float = 0.0,
+    ) -> None:
+        super().__init__(generator, patients, flows=flows, source_prompts=source_prompts)
+        self.hospital_of, self.styles = patients.hospital, styles
+        for flow, table in styles.tables.items():
+            if flow in flows and len(table) <= patients.last_hospital:
+                raise InputInvalid("There are fewer styles than public hospitals: give one for each.")
+
+    def draw(self, pseudonym: str, *, generator: torch.Generator, only: Sequence[str] | None = None) -> list[Term]:
+        """The terms, with the hospital of their patient and the jitter of its style."""
+        hospital, width = self.hospital_of(pseudonym), self.generator.config.style_width
+        return [
+            Term(
+                term.kind,
+                term.tensors
+                | {
+                    "hospital": torch.full((len(term.tensors["weight"]),), hospital),
+                    "jitter": torch.randn(len(term.tensors["weight"]), width, generator=generator),
+                },
+            )
+            for term in super().draw(pseudonym, generator=generator, only=only)
+        ]
+
+    def style(self, kind: str, tensors: Mapping[str, Tensor]) -> Tensor | None:
+        """(r * k, w)"""
+        return self.styles(kind, tensors["hospital"], tensors["jitter"])

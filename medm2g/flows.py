@@ -49,9 +49,9 @@ def cross_attentions(unet: UNet2DConditionModel) -> list[tuple[str, nn.Module]]:
 
 
 def trainable_names(unet: UNet2DConditionModel, subset: DiffusionSubset) -> list[str]:
-    """Parameters that train privately beside the flow's style. `style`: none; `norms`: normalisation layers and the
-    output convolution, 2 % of all; `attention`: the transformer blocks and the context's projection; `all`:
-    everything."""
+    """Parameters that train privately beside the flow's style (and the report decoder's adapter). `style`: none;
+    `norms`: normalisation layers and the output convolution, 2 % of all; `attention`: the transformer blocks and the
+    context's projection; `all`: everything."""
     names = [name for name, _ in unet.named_parameters()]
     if subset == "style":
         return []

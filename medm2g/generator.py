@@ -1,8 +1,8 @@
 """The generator: text encoder, codecs, alignment, one denoiser per flow, and the cross-guidance between them.
 
 Everything that trains is reached by *group* (`alignment/xray`, `diffusion/ct`, `cross_guidance/mri_t1`) and named by
-its qualified parameter name. The pure calls `align`, `denoise` and `environment` are batch first and safe under
-`torch.func` (functional_call, grad, vmap): no in-place, no dropout, no BatchNorm, no data-dependent control flow.
+its qualified parameter name. The pure calls `align`, `denoise`, `environment` and `spell` are batch first and safe
+under `torch.func` (functional_call, grad, vmap): no in-place, no dropout, no BatchNorm, no data-dependent control flow.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from medm2g.flows import build_unet, trainable_names
 from medm2g.text_codec import TextCodec
 from medm2g.text_encoder import DEFAULT_ENCODER, TextEncoder, TextFeatures
 
-_PURE_CALLS = ("align", "denoise", "environment")
+_PURE_CALLS = ("align", "denoise", "environment", "spell")
 
 
 class Generator(nn.Module):
@@ -124,8 +124,10 @@ class Generator(nn.Module):
             environment = _prefixed(f"environments.{flow}", self.environments[flow])
             return environment | _prefixed(f"adapters.{flow}", self.adapters[flow])
         wanted = set(trainable_names(self.unets[flow], self.config.diffusion_subset))
-        style = {f"styles.{flow}": self.styles[flow]}
-        return style | {
+        beside = {f"styles.{flow}": self.styles[flow]}
+        if flow == self.text_flow:
+            beside[f"codecs.{flow}.adapter"] = self.text_codec.adapter
+        return beside | {
             f"unets.{flow}.{key}": parameter for key, parameter in self.unets[flow].named_parameters() if key in wanted
         }
 
@@ -219,14 +221,20 @@ class Generator(nn.Module):
         self, flow: str, latents: Tensor, timesteps: Tensor, context: Tensor, attend: Tensor, style: Tensor
     ) -> Tensor:
         unet = self.unets[flow]
-        return unet(
-            latents, timesteps, context, class_labels=style, encoder_attention_mask=attend, return_dict=False
-        )[0]
+        return unet(latents, timesteps, context, class_labels=style, encoder_attention_mask=attend, return_dict=False)[
+            0
+        ]
 
     def environment(self, flow: str, noisy_latents: Tensor, timesteps: Tensor) -> tuple[Tensor, Tensor]:
         """V_flow: (b, c, h, w), (b,) -> grid tokens (b, 16, 96) and pooled (b, 384), unit norm."""
         self._require_flow(flow)
         return self.environments[flow](noisy_latents, timesteps)
+
+    def spell(self, flow: str, latents: Tensor, ids: Tensor, mask: Tensor, negatives: Tensor) -> Tensor:
+        """Nats per word (b,) of reports from their scaled latents (b, c, h, w); see `TextCodec.spelling_loss`."""
+        self._require_flow(flow)
+        words = self.text_encoder.word_embeddings.to(self.dtype)
+        return self.text_codec.spelling_loss(latents.to(self.dtype), ids, mask, negatives, words)
 
     def add_noise(self, latents: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
         """sqrt(alpha_bar_t) latents + sqrt(1 - alpha_bar_t) noise; timesteps (b,)."""

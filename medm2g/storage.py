@@ -108,7 +108,9 @@ def _weight_files(generator: Generator) -> dict[str, dict[str, Tensor]]:
     """Every file of weights with the live tensors that belong in it."""
     files: dict[str, dict[str, Tensor]] = {}
     for flow in generator.flows:
-        files[f"codecs/{flow}/model.safetensors"] = dict(generator.codecs[flow].state_dict())
+        trained = {name.removeprefix(f"codecs.{flow}.") for name in generator.group(f"diffusion/{flow}")}
+        codec = generator.codecs[flow].state_dict()
+        files[f"codecs/{flow}/model.safetensors"] = {key: codec[key] for key in codec if key not in trained}
         files[f"trunks/{flow}/model.safetensors"] = {key: value.data for key, value in generator.trunk(flow).items()}
     for name in generator.group_names():
         files[f"groups/{name}.safetensors"] = {key: value.data for key, value in generator.group(name).items()}

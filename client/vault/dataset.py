@@ -87,6 +87,7 @@ class PatientFeatures:
             latents={name: part.latents[places] for name, (part, places) in own.items()},
             text_tokens=self._text("tokens", reports),
             text_mask=self._text("mask", reports),
+            text_ids=self._text("ids", reports).long(),
             text_pooled=self._text("pooled", reports),
             report_of={
                 name: torch.tensor([_report_of(part.rows[place], report_rows) for place in places])
@@ -112,7 +113,7 @@ class PatientFeatures:
     ) -> _FlowFeatures:
         if flow.kind == "text":
             arrays = features.text_features(flow.name, rows)
-            self._texts = {name: torch.from_numpy(arrays[name]) for name in ("tokens", "mask", "pooled")}
+            self._texts = {name: torch.from_numpy(arrays[name]) for name in ("tokens", "mask", "ids", "pooled")}
         else:
             arrays = features.image_features(flow, rows)
         built = _FlowFeatures(rows, torch.from_numpy(arrays["latents"]), of_patient=_places(rows))
@@ -132,7 +133,11 @@ class PatientFeatures:
         if name in self._texts:
             return self._texts[name][places]
         config = self._generator.config
-        shapes = {"tokens": (config.context_length, config.context_width), "mask": (config.context_length,)}
+        shapes = {
+            "tokens": (config.context_length, config.context_width),
+            "mask": (config.context_length,),
+            "ids": (config.context_length,),
+        }
         return torch.zeros(0, *shapes.get(name, (config.context_width,)))
 
     def _sentence(self, row: RecordRow, images: Iterable[str]) -> str:

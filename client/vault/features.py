@@ -38,7 +38,7 @@ class FeatureBuilder:
         return self._cached("image", flow.name, flow.intensity, rows, lambda: self._encode_images(flow, rows))
 
     def text_features(self, flow: str, rows: Sequence[RecordRow]) -> Arrays:
-        """`tokens` (n, 64, 384) float16, `mask` (n, 64), `pooled` (n, 384), `latents` (n, c, h, w)."""
+        """`tokens` (n, 64, 384) float16, `mask` and `ids` (n, 64), `pooled` (n, 384), `latents` (n, c, h, w)."""
         return self._cached("text", flow, (), rows, lambda: self._encode_texts(rows))
 
     def unit_images(self, flow: FlowSpec, rows: Sequence[RecordRow]) -> np.ndarray:
@@ -61,11 +61,12 @@ class FeatureBuilder:
         return {"latents": torch.cat(parts).half().cpu().numpy()}
 
     def _encode_texts(self, rows: Sequence[RecordRow]) -> Arrays:
-        parts: dict[str, list[np.ndarray]] = {"tokens": [], "mask": [], "pooled": [], "latents": []}
+        parts: dict[str, list[np.ndarray]] = {"tokens": [], "mask": [], "ids": [], "pooled": [], "latents": []}
         for batch in _batches(rows):
             features = self._generator.encode_text([self._store.text(row.record_id) for row in batch])
             parts["tokens"].append(features.tokens.half().cpu().numpy())
             parts["mask"].append(features.mask.cpu().numpy())
+            parts["ids"].append(features.ids.int().cpu().numpy())
             parts["pooled"].append(features.pooled.float().cpu().numpy())
             if self._generator.text_flow is not None:
                 parts["latents"].append(self._generator.encode_report(features).half().cpu().numpy())

@@ -130,6 +130,7 @@ class PublicPatients:
             latents={flow: self._latents_of(flow, own) for flow, own in rows.items()},
             text_tokens=self.text.tokens[reports],
             text_mask=self.text.mask[reports],
+            text_ids=self.text.ids[reports],
             text_pooled=self.text.pooled[reports],
             report_of={
                 flow: torch.tensor([place.get(int(data.report_of[flow][row]), -1) for row in own])

@@ -44,15 +44,19 @@ class HospitalStyles(nn.Module):
         return table[hospitals] + JITTER * spread * jitter
 
     @torch.no_grad()
-    def fold(self, generator: Generator) -> None:
+    def fold(self, generator: Generator) -> dict[str, Tensor]:
         """Turn and scale each flow's style space, keep it in the denoiser's projection, and set the flow's own style
-        to zero: the mean of the public hospitals."""
+        to zero: the mean of the public hospitals. Returns where the hospitals lie now, (hospitals, w) by flow."""
+        places = {}
         for flow in self.tables:
             table = RATE * self.tables[flow]
             projection, mean = generator.unets[flow].class_embedding, table.mean(0)
+            axes = _axes(table - mean)
             projection.bias.add_(projection.weight @ mean)
-            projection.weight.copy_(projection.weight @ _axes(table - mean))
+            projection.weight.copy_(projection.weight @ axes)
             generator.styles[flow].zero_()
+            places[flow] = (table - mean) @ torch.linalg.pinv(axes).T
+        return places
 
 
 def _axes(centred: Tensor) -> Tensor:
@@ -79,6 +83,7 @@ class PublicDiffuseLoss(DiffuseLoss):
         source_prompts: float = 0.0,
     ) -> None:
         super().__init__(generator, patients, flows=flows, source_prompts=source_prompts)
+        self.spelling = False  # the decoder was trained in a phase of its own
         self.hospital_of, self.styles = patients.hospital, styles
         for flow, table in styles.tables.items():
             if flow in flows and len(table) <= patients.last_hospital:

@@ -59,10 +59,11 @@ def train_text_codec(
         random = torch.Generator().manual_seed(0)
         return float(torch.stack([loss_of(part, 0.0, random) for part in held.split(64)]).mean())
 
-    with training_only(generator, list(codec.parameters())):
+    own = [parameter for name, parameter in codec.named_parameters() if not name.startswith("adapter")]
+    with training_only(generator, own):
         steps = run_phase(
             "text_codec",
-            list(codec.parameters()),
+            own,
             batch_loss=batch_loss,
             validation_loss=validation_loss,
             settings=settings,

@@ -18,8 +18,8 @@ from medm2g.pretrain.side_by_side import side_by_side
 from medm2g.pretrain.styles import HospitalStyles, PublicDiffuseLoss
 
 SETTINGS = PhaseSettings(learning_rate=4e-3, batch_size=24, ema_decay=0.9985)
-"""Measured on X-ray, 150 CPU seconds each: validation .429; batches of 48 at 2e-3 .480, of 24 at 2e-3 .460, of 24 at 8e-3
-.438 (docs/LOG.md, 2026-11-24)."""
+"""Measured on X-ray, 150 CPU seconds each: validation .429; batches of 48 at 2e-3 .480, of 24 at 2e-3 .460, of 24 at
+8e-3 .438 (docs/LOG.md, 2026-11-24)."""
 SOURCE_PROMPTS = 0.1
 TEXT_SOURCE_PROMPTS = 0.6
 

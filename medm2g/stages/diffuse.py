@@ -7,6 +7,10 @@ which is what classifier-free guidance subtracts. The text flow must not read th
 the public template of a report, or null. With `source_prompts` the clean other images of the same examination may
 join c by their aligned tokens: in public pre-training, so that a denoiser learns to read them as it reads text; in
 private training, so that a record without a report is still told what it shows. They are the patient's own.
+
+Beside the text flow's denoiser trains its decoder's adapter, on what denoising cannot tell it, the patient's own words:
+
+    L_text += w mean over words of -log p(word | words before it, the report's clean latents)
 """
 
 from __future__ import annotations
@@ -33,6 +37,10 @@ from medm2g.stages.draws import (
 from medm2g.stages.source import PatientRecords, PatientSource, Term
 from medm2g.stages.stage import Stage
 
+SPELLING_WEIGHT = 0.1
+"""w."""
+NEGATIVES = 256
+"""Random words beside a report's own that each word is told from."""
 TEMPLATE_SHARE = 0.15
 """Of rows whose report is replaced by its template, so that both kinds of prompt keep their meaning."""
 
@@ -58,6 +66,7 @@ class DiffuseLoss(Stage):
         self.records_per_patient, self.timestep_draws = records_per_patient, timestep_draws
         self.conditioning_dropout, self.source_prompts = conditioning_dropout, source_prompts
         self.denoising = DenoisingLoss(min_snr_gamma=min_snr_gamma)
+        self.spelling = generator.text_flow is not None
         self._templates = TemplateFeatures(generator)
 
     def touched(self, kind: str) -> tuple[str, ...]:
@@ -76,6 +85,7 @@ class DiffuseLoss(Stage):
         latents = records.latents[flow][rows].float().repeat_interleave(draws, 0)  # (r * k, c, h, w)
         timesteps = stratified_timesteps(len(rows), draws, self.timesteps, generator=generator)
         told = [self._context(flow, records, int(row), generator) for row in rows for _ in range(draws)]
+        words = self._words(records, rows, generator) if self._spells(flow) else {}
         return Term(
             flow,
             {
@@ -85,8 +95,21 @@ class DiffuseLoss(Stage):
                 "context": torch.stack([tokens for tokens, _ in told]),  # (r * k, n, 384)
                 "context_mask": torch.stack([mask for _, mask in told]),
                 "weight": weights.repeat_interleave(draws, 0),
-            },
+            }
+            | {name: tensor.repeat_interleave(draws, 0) for name, tensor in words.items()},
         )
+
+    def _spells(self, flow: str) -> bool:
+        return self.spelling and flow == self.generator.text_flow
+
+    def _words(self, records: PatientRecords, rows: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
+        """Of the chosen reports (r, ...): their words, which of them are there, and words that are not theirs."""
+        vocabulary = len(self.generator.text_encoder.word_embeddings)
+        return {
+            "ids": records.text_ids[rows],
+            "ids_mask": records.text_mask[rows].float(),
+            "negatives": torch.randint(vocabulary, (len(rows), NEGATIVES), generator=generator),
+        }
 
     def _context(
         self, flow: str, records: PatientRecords, row: int, generator: torch.Generator
@@ -129,4 +152,8 @@ class DiffuseLoss(Stage):
         told = tensors["context"], tensors["context_mask"]
         predicted = self.call(parameters, "denoise", kind, noisy, timesteps, *told, style=self.style(kind, tensors))
         velocity = self.generator.velocity(latents, noise, timesteps)
-        return self.denoising(predicted, velocity, self.generator.alphas_cumprod[timesteps])
+        losses = self.denoising(predicted, velocity, self.generator.alphas_cumprod[timesteps])
+        if not self._spells(kind):
+            return losses
+        words = tensors["ids"], tensors["ids_mask"], tensors["negatives"]
+        return losses + SPELLING_WEIGHT * self.call(parameters, "spell", kind, latents, *words)

@@ -34,6 +34,8 @@ class PatientRecords:
     """(m, 64, 384) of the patient's m reports; m may be 0."""
     text_mask: Tensor
     """(m, 64), 1 = a token is there."""
+    text_ids: Tensor
+    """(m, 64) int64, the words of the reports in the text encoder's vocabulary."""
     text_pooled: Tensor
     """(m, 384), unit norm."""
     report_of: Mapping[str, Tensor]

@@ -20,6 +20,7 @@ _READS: Mapping[str, tuple[str, ...]] = {
     "align": ("alignment",),
     "denoise": ("unets", "adapters"),
     "environment": ("environments",),
+    "spell": ("codecs",),
 }
 _READS_ALONE: Mapping[str, tuple[str, ...]] = {"denoise": ("styles",)}
 

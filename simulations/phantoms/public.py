@@ -1,4 +1,4 @@
-"""The public hospitals: whose phantoms pre-training may see. None has the scanner, patients or prevalence of the demo's.
+"""The public hospitals: whose phantoms pre-training may see. None has scanner, patients or prevalence of the demo's.
 
 A generator that has seen one scanner knows one look. The public set is therefore many hospitals with scanners, habitus,
 age and prevalence drawn at random over what is plausible: a hospital that joins later differs from each of them and

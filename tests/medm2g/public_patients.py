@@ -25,6 +25,7 @@ def invented_patient(generator: Generator, counts: Mapping[str, int], *, seed: i
             flow: torch.randn(count, *generator.latent_shape(flow), generator=random) for flow, count in counts.items()
         },
         text_tokens=features.tokens,
+        text_ids=features.ids,
         text_mask=features.mask,
         text_pooled=features.pooled,
         report_of={

@@ -15,7 +15,7 @@ PATIENTS, RECORDS = 3, 2
 
 
 def test_groups_partition_the_trainable_parameters(generator: Generator) -> None:
-    for subset in ("attention", "norms", "all"):
+    for subset in ("style", "attention", "norms", "all"):
         generator.set_diffusion_subset(subset)
         named = [name for group in generator.group_names() for name in generator.group(group)]
         assert len(named) == len(set(named)), "two groups overlap"
@@ -24,7 +24,7 @@ def test_groups_partition_the_trainable_parameters(generator: Generator) -> None
         assert not frozen & set(named)
         assert frozen | set(named) == {
             name for name, _ in generator.named_parameters() if not name.startswith(("text_encoder.", "codecs."))
-        }
+        } | {"codecs.text.adapter"}
     assert not frozen  # with `all` there is no trunk left
 
 
@@ -181,3 +181,22 @@ def test_vmap_over_patients_equals_a_loop_of_one(double_generator: Generator, na
             assert torch.isfinite(value).all()
             assert (value - stacked[key][patient]).abs().max() < 1e-6, key
     assert sum(value.abs().sum() for value in stacked.values()) > 0
+
+
+def test_a_style_is_the_flow_s_own_unless_rows_bring_theirs(generator: Generator) -> None:
+    noisy, timesteps = torch.randn(3, *generator.latent_shape("ct")), torch.tensor([900, 500, 10])
+    told = generator.null_text.tokens.float().expand(3, -1, -1), generator.null_text.mask.float().expand(3, -1)
+    styles = torch.randn(3, generator.config.style_width)
+    with torch.no_grad():
+        plain = generator.denoise("ct", noisy, timesteps, *told)
+        given = generator.denoise("ct", noisy, timesteps, *told, style=styles)
+        assert float((given - plain).abs().max()) > 1e-4
+        generator.styles["ct"].copy_(styles[1])
+        own = generator.denoise("ct", noisy, timesteps, *told)
+        assert torch.allclose(own[1], given[1], atol=1e-6) and not torch.allclose(own[0], given[0], atol=1e-6)
+
+
+def test_the_smallest_private_subset_is_a_style_per_flow_and_the_report_decoder_s_adapter(generator: Generator) -> None:
+    generator.set_diffusion_subset("style")
+    assert list(generator.group("diffusion/ct")) == ["styles.ct"]
+    assert list(generator.group("diffusion/text")) == ["styles.text", "codecs.text.adapter"]

@@ -16,6 +16,7 @@ from medm2g.errors import ConfigInvalid, InputInvalid
 from medm2g.stages import DiffuseLoss, GuideLoss, Stage, Term, build_stage, stack_terms
 from medm2g.stages.draws import choose_rows, rows_beside, stratified_timesteps
 from medm2g.stages.roles import Role, choose_targets, draw_roles
+from medm2g.stages.stage import rows_of
 from medm2g.text_encoder import TextEncoder
 from tests.medm2g.public_patients import Patients, invented_patient
 
@@ -364,3 +365,36 @@ def test_unknown_stages_and_flows_are_refused(build: Callable[..., Stage]) -> No
 
 def test_records_print_nothing(generator: Generator) -> None:
     assert repr(invented_patient(generator, {"xray": 1})) == "PatientRecords(hidden)"
+
+
+def test_context_that_a_whole_public_batch_masks_is_left_out_and_changes_nothing(build: Callable[..., Stage]) -> None:
+    stage = build("diffuse")
+    terms = [_draw(stage, name, seed)[0] for name, seed in (("paired", 1), ("other", 2), ("no-report", 3))]
+    stacked = stack_terms(terms)
+    assert rows_of(stacked)["context"].shape[1] < stacked["context"].shape[2]
+    one_by_one = torch.stack([stage.loss(term.kind, {}, term.tensors) for term in terms]).mean()
+    assert torch.allclose(stage.loss_batch("xray", {}, stacked), one_by_one, rtol=1e-5)
+
+
+def test_the_decoder_s_adapter_learns_from_the_patient_s_own_words(build: Callable[..., Stage]) -> None:
+    stage = build("diffuse")
+    term = next(term for term in _draw(stage, "paired") if term.kind == "text")
+    assert "codecs.text.adapter" in stage.touched("text") and "codecs.text.adapter" not in stage.touched("xray")
+    found = _gradients(stage, term)
+    assert bool(found["codecs.text.adapter"].any())
+    other = {key: tensor.clone() for key, tensor in term.tensors.items()}
+    other["ids"] = other["ids"].roll(1, -1)
+    assert not torch.equal(_gradients(stage, Term("text", other))["codecs.text.adapter"], found["codecs.text.adapter"])
+
+
+def test_words_of_a_report_compete_with_its_own_words_and_its_own_negatives(generator: Generator) -> None:
+    features = generator.encode_text(["Small right pleural effusion.", "No acute abnormality."])
+    latents, negatives = generator.encode_report(features), torch.randint(30_000, (2, 32))
+    together = generator.spell("text", latents, features.ids, features.mask, negatives)
+    alone = [
+        generator.spell("text", latents[i:][:1], features.ids[i:][:1], features.mask[i:][:1], negatives[i:][:1])
+        for i in (0, 1)
+    ]
+    assert torch.allclose(together, torch.cat(alone), rtol=1e-5)
+    doubled = torch.cat([features.ids[:, 1:9], negatives[:, 8:]], 1)  # negatives that are the words themselves
+    assert bool(torch.isfinite(generator.spell("text", latents, features.ids, features.mask, doubled)).all())

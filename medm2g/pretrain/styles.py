@@ -46,12 +46,15 @@ class HospitalStyles(nn.Module):
     @torch.no_grad()
     def fold(self, generator: Generator) -> dict[str, Tensor]:
         """Turn and scale each flow's style space, keep it in the denoiser's projection, and set the flow's own style
-        to zero: the mean of the public hospitals. Returns where the hospitals lie now, (hospitals, w) by flow."""
+        to zero: the mean of the public hospitals. Returns where the hospitals lie now, (hospitals, w) by flow.
+
+        One hospital alone shows no axis: its directions stay those of birth, which a study can still move along.
+        """
         places = {}
         for flow in self.tables:
             table = RATE * self.tables[flow]
             projection, mean = generator.unets[flow].class_embedding, table.mean(0)
-            axes = _axes(table - mean)
+            axes = _axes(table - mean) if len(table) > 1 else torch.eye(table.shape[1])
             projection.bias.add_(projection.weight @ mean)
             projection.weight.copy_(projection.weight @ axes)
             generator.styles[flow].zero_()

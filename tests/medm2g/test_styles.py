@@ -71,3 +71,11 @@ def test_each_row_trains_the_style_of_its_own_hospital_only(generator: Generator
 def test_fewer_styles_than_hospitals_are_refused(generator: Generator, patients: PublicPatients) -> None:
     with pytest.raises(InputInvalid, match="fewer styles"):
         PublicDiffuseLoss(generator, patients, flows=("ct",), styles=HospitalStyles(generator, 2))
+
+
+@torch.no_grad()
+def test_a_public_set_of_one_hospital_leaves_directions_that_a_study_can_move_along(generator: Generator) -> None:
+    styles, projection = _styles(generator, 1), generator.unets["ct"].class_embedding
+    weight = projection.weight.clone()
+    styles.fold(generator)
+    assert torch.equal(projection.weight, weight) and bool(weight.any())

@@ -151,6 +151,8 @@ class Study(Terms):
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
     description: str = ""
+    coordinator: Annotated[str, Field(pattern=r"^([a-z0-9][a-z0-9-]{0,62})?$")] = ""
+    """Who runs the study, by the name that sites may allow in their policy; empty where nobody is named."""
     preset: Literal["tiny", "base"] = "tiny"
     generator: str = "shipped"
     """Folder of the initial generator, or `shipped` for the weights of the package."""

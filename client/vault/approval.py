@@ -126,6 +126,7 @@ class Approvals:
             private=private,
             epsilon=study.privacy.max_epsilon if private else None,
             delta=_delta(study, site) if private else None,
+            coordinator=study.coordinator,
         )
 
     def _check_store(self, patients: int) -> None:

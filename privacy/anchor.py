@@ -1,15 +1,17 @@
 """The anchor: where the ledger ended, kept in the key store, so that an old ledger is noticed before it is used.
 
-`keys/ledger.head` holds one line, `NUMBER:DIGEST` of the newest entry. It is written after each commit and before the
-spending is acknowledged, so a ledger may be ahead of it by what a crash left, and never behind. It only ever moves
-forward, under the ledger's own write lock. Whoever can replace ledger *and* keys together is noticed by the
-coordinator, whose run records keep the head of every reply (`fedm2g audit ledger --rounds`).
+`keys/ledger.head` holds one line of fixed length, `NUMBER:DIGEST` of the newest entry with leading zeros. It is written
+after each commit and before the spending is acknowledged, so a ledger may be ahead of it by what a crash left, and
+never behind. It only ever moves forward, under the ledger's own write lock. The line is overwritten in place: it lies
+within one sector, which disks write whole or not at all, and no file system journal has to be waited for.
+
+Whoever can replace ledger *and* keys together is noticed by the coordinator, whose run records keep the head of every
+reply (`fedm2g audit ledger --rounds`).
 """
 
 from __future__ import annotations
 
 import os
-import secrets
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +19,7 @@ from privacy.chain import Head
 from privacy.errors import KeysUnusable
 
 FILE = "ledger.head"
+_DIGITS = 12
 
 
 @dataclass(frozen=True)
@@ -42,28 +45,24 @@ class HeadAnchor:
     def advance(self, head: Head) -> None:
         """Remember `head`, durably, unless a newer one is known. The caller holds the ledger's write lock."""
         known = self.read()
-        if known is None or known.sequence < head.sequence:
-            replace_durably(self.path, f"{head}\n".encode("ascii"))
+        if known is not None and known.sequence >= head.sequence:
+            return
+        try:
+            descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT, 0o600)
+        except FileNotFoundError:
+            raise KeysUnusable(f"There is no folder {self.path.parent}: run `fedm2g site init` first.") from None
+        try:
+            os.pwrite(descriptor, f"{head.sequence:0{_DIGITS}}:{head.digest}\n".encode("ascii"), 0)
+            os.fdatasync(descriptor)
+        finally:
+            os.close(descriptor)
+        if known is None:
+            _sync_folder(self.path.parent)
 
 
-def replace_durably(path: Path, content: bytes) -> None:
-    """Put `content` at `path`, 0600: after a crash or a loss of power the old file is there or the new, whole."""
-    beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
     try:
-        descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileNotFoundError:
-        raise KeysUnusable(f"There is no folder {path.parent}: run `fedm2g site init` first.") from None
-    try:
-        with os.fdopen(descriptor, "wb") as stream:
-            stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.replace(beside, path)
-    except BaseException:
-        beside.unlink(missing_ok=True)
-        raise
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
+        os.fsync(descriptor)
     finally:
-        os.close(folder)
+        os.close(descriptor)

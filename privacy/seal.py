@@ -13,13 +13,16 @@ bit is found too, and named by its page. JSON, readable without our code:
 | signature | hex Ed25519 by the site's key over the canonical JSON (sorted keys, no spaces) of the other fields |
 
 A process that dies between a commit and its seal leaves a seal that is older than the ledger: its entries verify by
-themselves, the rest is sealed again when the site opens the ledger the next time, after everything was checked.
+themselves, the rest is sealed again when the site opens the ledger the next time, after everything was checked. The
+same holds for a seal that is absent, or that a loss of power left empty: it is not waited for, since no spending
+depends on it.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import os
 import sqlite3
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -28,7 +31,6 @@ from typing import Any, Self
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-from privacy.anchor import replace_durably
 from privacy.chain import SCHEMA, Head
 from privacy.errors import LedgerTampered
 
@@ -74,16 +76,23 @@ class Seal:
         return pages  # eight bytes of a digest agreed by chance: not in this universe
 
     def write(self, path: Path, signing_key: Ed25519PrivateKey) -> None:
-        """Sign it and replace the seal at `path`, durably."""
+        """Sign it and replace the seal at `path`: the old one is there or the new one, whole, if the process dies.
+
+        The caller holds the ledger's write lock, so nobody else writes one.
+        """
         values = asdict(self)
         signed = values | {"signature": signing_key.sign(_canonical(values)).hex()}
-        replace_durably(path, _canonical(signed) + b"\n")
+        beside = path.with_name(f".{path.name}.new")
+        with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as stream:
+            stream.write(_canonical(signed) + b"\n")
+        os.replace(beside, path)
 
     @classmethod
     def read(cls, path: Path, public_key: Ed25519PublicKey) -> Self | None:
         """The seal at `path`, or None where there is none. Raises LedgerTampered for one that the key did not sign."""
         try:
-            content = path.read_bytes()
+            if not (content := path.read_bytes()):
+                return None
             values = json.loads(content)
             signature = values.pop("signature")
             public_key.verify(bytes.fromhex(signature), _canonical(values))

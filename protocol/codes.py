@@ -60,5 +60,7 @@ class Refusal(StrEnum):
     WRONG_DTYPE = "wrong-dtype"
     NON_FINITE = "non-finite"
     NORM_EXCEEDED = "norm-exceeded"
+    LEDGER_REWOUND = "ledger-rewound"
+    """The site's ledger is older than what the site reported in an earlier round: it has forgotten spending."""
     ASKED_TWICE = "asked-twice"
     """The site asked a second time for groups, or for groups that the round does not read."""

@@ -51,7 +51,7 @@ class RoundRelease:
     updates: dict[str, dict[str, np.ndarray]]
     """By group: minus the noised mean gradient, or the move of local SGD over its rate."""
     event_digest: str
-    """Of the ledger entry under which it was reserved."""
+    """The ledger's head with the entry under which it was reserved, `NUMBER:DIGEST`."""
     metrics: dict[str, float]
     """Public constants only: no loss leaves, because none is noised and charged yet."""
 
@@ -103,7 +103,7 @@ class Trainer:
             patients, loss = self._stage(approval, stage, request)
             mechanism = self._mechanism(approval, stage, request.round_number, patients.pseudonyms())
             with mechanism.open(stage.steps_per_round):
-                event_digest = self._ledger.head().digest
+                event_digest = str(self._ledger.head())
                 started = time.perf_counter()
                 update = _steps(mechanism, loss, parameters, stage)
                 self.training_seconds += time.perf_counter() - started

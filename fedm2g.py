@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from client.commands import app as site_app
+from privacy.audit.commands import app as audit_app
 from protocol.version import VERSION
 
 if TYPE_CHECKING:
@@ -78,6 +79,7 @@ class ImageFormat(StrEnum):
 
 
 app.add_typer(site_app)
+app.add_typer(audit_app)
 
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]
 

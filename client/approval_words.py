@@ -42,7 +42,7 @@ def _what_runs(proposal: Proposal) -> list[str]:
     share = max(stage.sampling_probability for stage in proposal.study.stages)
     lines.append(
         f"  Each step draws each patient with probability {share:g} at most, from the records of {flows}."
-        " Only code that is installed here runs; the server sends numbers, never code."
+        " The vault runs only code that is installed here; what the server sends is numbers."
     )
     return lines
 
@@ -93,7 +93,8 @@ def _what_leaves(proposal: Proposal) -> list[str]:
 
 
 def _megabytes(proposal: Proposal, stage: StageSpec) -> str:
-    return f"{proposal.bytes_of(stage) / 1e6:.1f} MB"
+    size = proposal.bytes_of(stage)
+    return f"{size / 1e6:.1f} MB" if size >= 1e6 else f"{size / 1e3:.0f} kB"
 
 
 def _counted(number: int, word: str) -> str:

@@ -6,6 +6,7 @@ functions that the vault holds every round to afterwards.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -107,6 +108,12 @@ class ApprovalDesk:
                 "The generator folder installed here is not the one the study starts from: install that folder, and "
                 "name it as `generator` in vault.toml."
             )
+        subset = _subset(self._generator)
+        if subset != study.training.diffusion_subset:
+            raise GeneratorMismatch(
+                f"The generator installed here is divided for training `{subset}` and the study trains"
+                f" `{study.training.diffusion_subset}`: ask the coordinator which folder the study was made with."
+            )
         patients = len(self._store.patients())
         return study.with_generator(digest=digest), {
             "generator_digest": digest,
@@ -123,6 +130,12 @@ def approval_desk(site_dir: Path) -> Iterator[ApprovalDesk]:
         yield desk
     finally:
         desk.close()
+
+
+def _subset(generator: Path) -> str:
+    """What the folder's groups of family `diffusion` hold of each denoiser."""
+    config = generator / "config.json"
+    return str(json.loads(config.read_text(encoding="utf-8")).get("diffusion_subset", "")) if config.exists() else ""
 
 
 def _parameters(generator: Path, group: str) -> int:

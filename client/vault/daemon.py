@@ -68,6 +68,7 @@ class Daemon:
         sockets.prepare_folder(relay_socket.parent, group=self.settings.socket_group)
         limit = self.settings.max_request_bytes
         with ExitStack() as open_now:
+            open_now.callback(self._only_one.close)
             open_now.callback(self._vault.close)
             for path, umask, service in (
                 (own_socket, sockets.OPERATOR_UMASK, OperatorService(self._vault, max_request_bytes=limit)),

@@ -15,11 +15,13 @@ from pathlib import Path
 from safetensors import safe_open
 
 from client.records.store import RecordStore
+from client.rights.opt_out import OptOuts
 from client.site_config import SitePaths
 from client.vault.approval import Approval, Approvals
 from client.vault.errors import GeneratorMismatch
 from client.vault.settings import VaultSettings
 from client.vault.withdrawal import Withdrawals
+from privacy.deidentify import Pseudonyms
 from privacy.events import StudyPlan
 from privacy.keys import SiteKeys
 from privacy.ledger import Ledger
@@ -68,6 +70,7 @@ class ApprovalDesk:
         self._policy, keys = SitePolicy.read(paths.policy), SiteKeys.open(paths.site_dir)
         self._ledger = Ledger(paths.ledger, keys.signing_key, self._policy)
         self._approvals = Approvals(paths.state, policy=self._policy, ledger=self._ledger, keys=keys)
+        self._opt_outs = OptOuts(paths, Pseudonyms(keys.pseudonym_key))
         self._withdrawals = Withdrawals(paths.state)
         self._generator = VaultSettings.read(paths.site_dir).generator_folder()
         self._store = RecordStore.open(paths.site_dir)
@@ -114,7 +117,7 @@ class ApprovalDesk:
                 f"The generator installed here is divided for training `{subset}` and the study trains"
                 f" `{study.training.diffusion_subset}`: ask the coordinator which folder the study was made with."
             )
-        patients = len(self._store.patients())
+        patients = len(self._opt_outs.participating(self._store.patients()))
         return study.with_generator(digest=digest), {
             "generator_digest": digest,
             "patients": patients,

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from client.joining_commands import connect, enrol, init
+from client.rights.commands import dpia, forget, opt_outs
 from client.running_commands import cancel, check, relay, start, stop, vault
 from client.site_options import Dir, Json, site_at, unusable
 from client.study_commands import approve, ledger, withdraw
@@ -32,6 +33,8 @@ app = typer.Typer(
 
 
 for command in (init, enrol, connect, approve, withdraw, ledger, start, stop, cancel, check, vault, relay):
+    app.command()(command)
+for command in (forget, opt_outs, dpia):
     app.command()(command)
 
 
@@ -79,61 +82,6 @@ def status(site_dir: Dir, as_json: Json = False) -> None:
     typer.echo(
         json.dumps(values, indent=1) if as_json else "\n".join([in_words(values), *running_words(values["vault"])])
     )
-
-
-@app.command()
-def forget(
-    site_dir: Dir,
-    patient: Annotated[str | None, typer.Argument(help="A patient's id in the hospital, or a pseudonym.")] = None,
-    listed: Annotated[Path | None, typer.Option("--list", help="A file with one patient a line.")] = None,
-    issuer: Annotated[str, typer.Option(help="Issuer of the patient ids, where the images name one.")] = "",
-    as_json: Json = False,
-) -> None:
-    """Erase every record of some patients. What was trained on stays bounded by its differential privacy."""
-    paths, _ = site_at(site_dir)
-    patients = _patients(patient, listed)
-    from client.records.store import RecordStore
-    from client.vault.feature_cache import erase_features
-    from privacy.deidentify import Identity, Pseudonyms
-    from privacy.keys import SiteKeys
-
-    with unusable():
-        pseudonyms = Pseudonyms(SiteKeys.open(site_dir).pseudonym_key)
-        store = RecordStore.open(site_dir)
-        try:
-            here = set(store.patients())
-            said = {one: {one, pseudonyms.patient(Identity(patient_id=one, issuer=issuer))} & here for one in patients}
-            records = store.forget({pseudonym for found in said.values() for pseudonym in found})
-        finally:
-            store.close()
-        erase_features(paths.state)
-    figures = {
-        "forgotten": sum(map(bool, said.values())),
-        "records": records,
-        "unknown": sum(not f for f in said.values()),
-    }
-    if as_json:
-        typer.echo(json.dumps(figures, indent=1))
-    else:
-        typer.echo(
-            f"{figures['records']} records of {figures['forgotten']} patients erased;"
-            f" {figures['unknown']} of those named are not in the store. Take them out of the source too, or the next"
-            " ingest reads them again."
-        )
-
-
-def _patients(patient: str | None, listed: Path | None) -> list[str]:
-    from client.site_setup import SiteUnusable
-
-    if (patient is None) == (listed is None):
-        raise typer.BadParameter("Give one patient, or a file of them with --list.")
-    if listed is None:
-        return [str(patient).strip()]
-    try:
-        lines = listed.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError):
-        raise SiteUnusable(f"{listed} cannot be read: give a text file with one patient a line.") from None
-    return list(dict.fromkeys(line.strip() for line in lines if line.strip()))
 
 
 @contextmanager

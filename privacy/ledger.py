@@ -88,6 +88,11 @@ class Ledger:
             check_lifetime([*plans.values(), plan], self.policy)
             self._append(connection, "approved", plan.study_digest, {"plan": plan.to_dict()})
 
+    def check_lifetime(self) -> None:
+        """Whether all approved plans are within the policy as it is now. Raises BudgetExceeded where it was lowered."""
+        with chain.connected(self.path) as connection:
+            check_lifetime(list(self._plans(connection).values()), self.policy)
+
     def plan(self, study_digest: str) -> StudyPlan | None:
         """The approved plan of a study."""
         with chain.connected(self.path) as connection:

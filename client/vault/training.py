@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from client.records.store import RecordStore
+from client.rights.opt_out import OptOuts, honouring
 from client.vault.approval import Approval
 from client.vault.dataset import PatientFeatures
 from client.vault.errors import GeneratorMismatch, StateDamaged
@@ -67,6 +68,7 @@ class Trainer:
         ledger: Ledger,
         keys: SiteKeys,
         *,
+        opt_outs: OptOuts,
         generator_folder: Path,
         caches: Path,
         execution: ExecutionSettings | None = None,
@@ -76,6 +78,7 @@ class Trainer:
         self.training_seconds = 0.0
         """Inside the mechanism's steps."""
         self._store, self._ledger, self._keys = store, ledger, keys
+        self._opt_outs = opt_outs
         self._generator_folder, self._caches = generator_folder, caches
         self._execution = execution or DEFAULT_EXECUTION
         self._watch = watch or RoundWatch()
@@ -107,12 +110,14 @@ class Trainer:
             parameters = _parameters(groups, self.shared)
             self._load_frozen(approval, stage, request, held)
             patients, loss = self._stage(approval, stage, request)
-            mechanism = self._mechanism(approval, stage, request.round_number, patients.pseudonyms())
+            present = self._opt_outs.participating(patients.pseudonyms())
+            mechanism = self._mechanism(approval, stage, request.round_number, present)
             self._watch.check()  # the last moment at which stopping costs nothing
             with mechanism.open(stage.steps_per_round):
                 event_digest = str(self._ledger.head())
                 started = time.perf_counter()
-                update = _steps(mechanism, watched(loss, self._watch), parameters, stage, self._watch)
+                heeding = watched(honouring(loss, self._opt_outs), self._watch)
+                update = _steps(mechanism, heeding, parameters, stage, self._watch)
                 self.training_seconds += time.perf_counter() - started
                 yield RoundRelease(
                     updates={name: {key: update[key] for key in arrays} for name, arrays in groups.items()},

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from client.records.store import RecordStore
+from client.rights.opt_out import OptOuts
 from client.site_config import SitePaths
 from client.vault.approval import Approval, Approvals
 from client.vault.errors import RequestInvalid, RoundsSpent, Withdrawn
@@ -22,6 +23,7 @@ from client.vault.incidents import Incident, IncidentLog
 from client.vault.state import RoundName, RoundState
 from client.vault.watch import RoundWatch
 from client.vault.withdrawal import Withdrawals
+from privacy.deidentify import Pseudonyms
 from privacy.errors import PolicyRefused
 from privacy.keys import SiteKeys
 from privacy.ledger import Ledger
@@ -85,6 +87,7 @@ class Vault:
         self._store = RecordStore.open(paths.site_dir)
         self._incidents = IncidentLog(paths.incidents)
         self._approvals = Approvals(paths.state, policy=self.policy, ledger=self._ledger, keys=self._keys)
+        self._opt_outs = OptOuts(paths, Pseudonyms(self._keys.pseudonym_key))
         self._rounds = RoundState(paths.state)
         self._held = HeldGroups(paths.state / "groups")
         self._withdrawals = Withdrawals(paths.state)
@@ -103,6 +106,7 @@ class Vault:
             self._store,
             self._ledger,
             self._keys,
+            opt_outs=self._opt_outs,
             generator_folder=self._generator_folder,
             caches=self._paths.state / "features",
             execution=self._execution,
@@ -141,7 +145,7 @@ class Vault:
             return self._approvals.approve(
                 study,
                 generator_digest=digest_folder(self._generator_folder),
-                patients=len(self._store.patients()),
+                patients=len(self._opt_outs.participating(self._store.patients())),
                 deployment=self._deployment,
             )
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import shutil
 import tomllib
 from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +94,10 @@ def test_no_sequence_of_requests_makes_the_vault_exceed_its_policy(
     }
     built = iter(range(1000))
 
+    @lru_cache(maxsize=None)
+    def request(name: str, stage: str, number: int) -> TrainRequest:
+        return make_request(studies[name], stage, round_number=number)
+
     class Consortium(RuleBasedStateMachine):
         @initialize()
         def begin(self) -> None:
@@ -134,7 +139,7 @@ def test_no_sequence_of_requests_makes_the_vault_exceed_its_policy(
             other=st.sampled_from(["", "", "", "inputs", "groups", "study"]),
         )
         def ask(self, name: str, stage: str, number: int, other: str) -> None:
-            asked = make_request(studies[name], stage if stage != "guide" else "align", round_number=number)
+            asked = request(name, stage if stage != "guide" else "align", number)
             values = {field: getattr(asked, field) for field in asked.__dataclass_fields__}
             if other == "inputs":
                 groups = {key: {k: v + 1 for k, v in arrays.items()} for key, arrays in asked.groups.items()}
@@ -151,7 +156,7 @@ def test_no_sequence_of_requests_makes_the_vault_exceed_its_policy(
         def die(self, name: str, number: int) -> None:
             dying["now"] = True
             try:
-                self.vault.train(make_request(studies[name], "align", round_number=number))
+                self.vault.train(request(name, "align", number))
             except Crash:
                 pass
             finally:
@@ -193,7 +198,7 @@ def test_no_sequence_of_requests_makes_the_vault_exceed_its_policy(
                 shutil.copy(path, self.folder)
             for name in ("cheap", "dear", "open"):
                 for number in (1, 2):
-                    asked = make_request(studies[name], "align", round_number=number)
+                    asked = request(name, "align", number)
                     reply = self.vault.train(asked)
                     place = (asked.study_digest, asked.stage, number)
                     assert reply.code is not Code.OK or place in self.released  # a kept reply costs nothing

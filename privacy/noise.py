@@ -103,6 +103,10 @@ class NoiseStream:
         threshold = int(Fraction(probability) * 2**64)
         return np.ones(count, bool) if threshold >= 2**64 else words < np.uint64(threshold)
 
+    def subset(self, count: int, size: int) -> np.ndarray:
+        """`size` places out of `count`, (size,), in no order; every subset of that size is equally likely to 2**-64."""
+        return np.argsort(self.words(count, np.uint64), kind="stable")[:size]
+
     def _require_own_process(self) -> None:
         if os.getpid() != self._process:
             raise MechanismMisused("This noise stream came with a fork: make a new one in the process that uses it.")

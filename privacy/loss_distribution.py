@@ -7,6 +7,9 @@ a move of up to 2 C. So a step is a coin, shown to the adversary, between the sa
 (q, z/2), the second with probability P[|S| >= cap], at most its value for the most patients there may be; that the
 second costs more than the first makes the bound grow with it. dp_accounting's TruncatedSubsampledGaussianDpEvent
 (arXiv 2508.15089) is the same with the number of patients known exactly, so a little lower.
+
+Where the cap bites so rarely that all its probabilities together are at most SPARE_DELTA of delta, they are taken off
+delta: as if a step in which it bites gave everything away. That is dearer by a hair, and many times faster.
 """
 
 from __future__ import annotations
@@ -16,6 +19,8 @@ from functools import lru_cache
 from typing import Any
 
 from privacy.events import CappedSampledGaussian, SampledGaussian
+
+SPARE_DELTA = 0.01
 
 
 class Adjacency(Enum):
@@ -30,6 +35,10 @@ def pld_epsilon(events: tuple[SampledGaussian, ...], delta: float, adjacency: Ad
     """Upper bound on epsilon at `delta` of merged events; a coarser `grid` is never lower."""
     if not events:
         return 0.0
+    bites = sum(event.steps * cap_probability(event) for event in events if isinstance(event, CappedSampledGaussian))
+    if bites <= SPARE_DELTA * delta:
+        delta -= bites
+        events = tuple(_without_cap(event) for event in events)
     composed: Any = None
     for event in events:
         steps = loss_of_one_step(event, adjacency, grid).self_compose(event.steps)
@@ -60,6 +69,14 @@ def loss_of_one_step(event: SampledGaussian, adjacency: Adjacency, grid: float) 
         return plain
     # As dp_accounting does: replace-one, at z/2, is above what any adjacency costs where the cap bites.
     return sampled(event.noise_multiplier / 2.0, NeighboringRelation.REPLACE_ONE).compute_mixture(plain, bites)
+
+
+def _without_cap(event: SampledGaussian) -> SampledGaussian:
+    return SampledGaussian(
+        sampling_probability=event.sampling_probability,
+        noise_multiplier=event.noise_multiplier,
+        steps=event.steps,
+    )
 
 
 def cap_probability(event: CappedSampledGaussian) -> float:

@@ -94,30 +94,33 @@ def _hooked_gradients(
             with torch.enable_grad(), warnings.catch_warnings():
                 warnings.filterwarnings("ignore", "Full backward hook is firing")  # as Opacus means it to
                 batched.batch_losses(kind, tensors).sum().backward()
-            rows = {name: _rows_of(name, parameter) for name, parameter in own.items()}
-            sums = {
-                name: _by_patient(batched, kind, tensors, found, patients)
-                for name, found in rows.items()
-                if found is not None
-            }
+            rows = _rows_of(own)
+            sums = {name: _by_patient(batched, kind, tensors, found, patients) for name, found in rows.items()}
         finally:
             hooks.remove_hooks()
             _forget(batched.network)
     return {name: sums[name] if name in sums else own[name].new_zeros(patients, *own[name].shape) for name in names}
 
 
-def _rows_of(name: str, parameter: nn.Parameter) -> Tensor | None:
-    """Opacus' gradients by row, if they add up to the batch's own gradient (B4); None where neither is there."""
-    rows, whole = getattr(parameter, "grad_sample", None), parameter.grad
-    if rows is None and (whole is None or not whole.any()):
-        return None
-    if not isinstance(rows, Tensor) or whole is None:
-        raise MechanismMisused(f"Opacus gives no gradient by patient for {name}: use the engine vmap or loop.")
-    length = rows.flatten(1).norm(dim=1).sum()
-    if bool(whole.isfinite().all()) and bool((rows.sum(0) - whole).norm() > TOLERANCE * length):
-        raise MechanismMisused(
-            f"Opacus' gradients by patient do not add up for {name}: its weight is used outside its layer. Use vmap."
-        )
+def _rows_of(own: Mapping[str, nn.Parameter]) -> dict[str, Tensor]:
+    """Opacus' gradients by row, (rows, *shape), where there are any. They must add up to the batch's own gradient (B4),
+    to TOLERANCE of their length, or to a thousandth of that of the whole gradient's where theirs is mere rounding."""
+    rows: dict[str, Tensor] = {}
+    for name, parameter in own.items():
+        found, whole = getattr(parameter, "grad_sample", None), parameter.grad
+        if isinstance(found, Tensor) and whole is not None:
+            rows[name] = found
+        elif found is not None or (whole is not None and bool(whole.any())):
+            raise MechanismMisused(f"Opacus gives no gradient by patient for {name}: use the engine vmap or loop.")
+    lengths = {name: found.flatten(1).norm(dim=1).sum() for name, found in rows.items()}
+    least = 1e-3 * sum(lengths.values())
+    for name, found in rows.items():
+        whole = own[name].grad
+        assert whole is not None
+        if bool((found.sum(0) - whole).norm() > TOLERANCE * max(lengths[name], least)):
+            raise MechanismMisused(
+                f"Opacus' gradients by patient do not add up for {name}: its weight is used beside its layer. Use vmap."
+            )
     return rows
 
 

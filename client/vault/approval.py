@@ -105,7 +105,7 @@ class Approvals:
         self._check_store(patients)
         if deployment and study.federation.release_grid_seconds <= 0.0:
             raise PolicyRefused("The study releases replies at once, which shows how long a step took: set a grid.")
-        plan = _planned(study, site, digest) if private else None
+        plan = _planned(study, site, digest, max_patients=self._policy.max_patients) if private else None
         if plan is not None:
             self._ledger.approve(plan)
         self._write(digest, study)
@@ -160,13 +160,14 @@ class Approvals:
         return Approval(digest=digest, study=study, site=site, plan=plan if private else None)
 
 
-def _planned(study: Study, site: SiteSpec, digest: str) -> StudyPlan:
+def _planned(study: Study, site: SiteSpec, digest: str, *, max_patients: int) -> StudyPlan:
     return plan_study(
         study_digest=digest,
         stages={s.name: (s.sampling_probability, s.rounds * s.steps_per_round) for s in study.stages},
         spare=study.privacy.spare_rounds,
         max_epsilon=study.privacy.max_epsilon,
         delta=_delta(study, site),
+        capped_at=max_patients if study.privacy.batch_cap else None,
     )
 
 

@@ -1,8 +1,9 @@
 """What a policy allows a plan to cost: of one study, and of all studies of the same patients together.
 
-Later studies are chosen knowing the results of earlier ones, so their costs are bounded by basic composition of the
-approved caps (sum of epsilons, sum of deltas) or by a Renyi filter at the policy's `max_delta`; both hold for adaptive
-choice, and the smaller counts.
+Later studies are chosen knowing the results of earlier ones. Two accounts bear that: the sum of the approved caps, which
+holds at the sum of the studies' deltas, and a Renyi filter over all their events, which holds at a delta of its own
+(privacy/renyi.py). A limit that either of them may meet is kept at the sum of both deltas, so the filter works with what
+the policy's lifetime delta leaves after the studies' own.
 """
 
 from __future__ import annotations
@@ -27,13 +28,16 @@ def check_study(plan: StudyPlan, policy: SitePolicy) -> None:
 
 def check_lifetime(plans: Sequence[StudyPlan], policy: SitePolicy) -> None:
     """All approved plans together, the new one among them, stay within the lifetime. Raises BudgetExceeded."""
-    limit = policy.max_epsilon * ROUNDING
-    by_sum = sum(plan.epsilon for plan in plans) <= limit
-    if by_sum and sum(plan.delta for plan in plans) <= policy.max_delta * ROUNDING:
+    limit, left = policy.max_epsilon * ROUNDING, policy.max_delta * ROUNDING - sum(plan.delta for plan in plans)
+    if left >= 0.0 and sum(plan.epsilon for plan in plans) <= limit:
         return
-    from privacy.accounting import epsilon_rdp
-
-    if epsilon_rdp([event for plan in plans for event in plan.events()], delta=policy.max_delta) > limit:
+    if left <= 0.0:
         raise BudgetExceeded(
-            f"With this study, all studies together would exceed this site's lifetime epsilon of {limit:.4g}."
+            f"With this study, all studies together would exceed this site's lifetime delta of {policy.max_delta:.3g}."
+        )
+    from privacy.accounting import epsilon_across_studies
+
+    if epsilon_across_studies([plan.events() for plan in plans], [plan.epsilon for plan in plans], delta=left) > limit:
+        raise BudgetExceeded(
+            f"With this study, all studies together would exceed this site's lifetime epsilon of {policy.max_epsilon:.4g}."
         )

@@ -11,7 +11,6 @@ acknowledged only after the new head lies there (`privacy/anchor.py`): an old co
 
 from __future__ import annotations
 
-import math
 import secrets
 import sqlite3
 from collections.abc import Iterator
@@ -159,16 +158,16 @@ class Ledger:
     def epsilon_spent(self, *, delta: float, study_digest: str | None = None) -> float:
         """Epsilon at `delta` that was spent so far: of one study by PLD, or of every study of this site.
 
-        Over several studies: the sum of each one's epsilon at an equal share of `delta`, or one Renyi account of
-        everything, whichever is smaller. Infinite once anything was released without protection.
+        Over several studies, half of `delta` goes to their sum, in equal shares, and half to a Renyi account of
+        everything; the smaller figure counts. Infinite once anything was released without protection.
         """
-        from privacy.accounting import epsilon, epsilon_rdp
+        from privacy.accounting import epsilon, epsilon_across_studies
 
-        by_study = self.events(study_digest)
-        summed = sum(epsilon(events, delta=delta / len(by_study)) for events in by_study.values())
-        if len(by_study) < 2 or math.isinf(summed):
-            return float(summed)
-        return min(summed, epsilon_rdp([event for events in by_study.values() for event in events], delta=delta))
+        by_study = list(self.events(study_digest).values())
+        if len(by_study) < 2:
+            return float(sum(epsilon(events, delta=delta) for events in by_study))
+        share = delta / (2 * len(by_study))
+        return epsilon_across_studies(by_study, [epsilon(events, delta=share) for events in by_study], delta=delta / 2)
 
     def entries(self) -> list[LedgerEntry]:
         """Every entry, oldest first."""

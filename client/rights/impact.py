@@ -152,7 +152,7 @@ def _facts(study: Study, digest: str, policy: SitePolicy, ledger: Ledger | None,
     private = study.privacy.enabled and site.private
     plan = ledger.plan(digest) if ledger and known else None
     if private and plan is None:
-        plan = planned(study, site, digest)
+        plan = planned(policy, study, site, digest)
     delta = plan.delta if plan else policy.max_delta
     return StudyFacts(
         study=study,

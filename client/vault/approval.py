@@ -114,7 +114,7 @@ class Approvals:
         self._check_store(patients)
         if deployment and study.federation.release_grid_seconds <= 0.0:
             raise PolicyRefused("The study releases replies at once, which shows how long a step took: set a grid.")
-        return planned(study, site, study.digest(version=VERSION)) if private else None
+        return planned(self._policy, study, site, study.digest(version=VERSION)) if private else None
 
     def _named_site(self, study: Study) -> SiteSpec:
         try:
@@ -169,7 +169,7 @@ def check_policy(policy: SitePolicy, study: Study, site: SiteSpec, *, private: b
     )
 
 
-def planned(study: Study, site: SiteSpec, digest: str) -> StudyPlan:
+def planned(policy: SitePolicy, study: Study, site: SiteSpec, digest: str) -> StudyPlan:
     """All that a private study may spend at this site, calibrated. Raises ConfigInvalid."""
     return plan_study(
         study_digest=digest,
@@ -177,6 +177,7 @@ def planned(study: Study, site: SiteSpec, digest: str) -> StudyPlan:
         spare=study.privacy.spare_rounds,
         max_epsilon=study.privacy.max_epsilon,
         delta=_delta(study, site),
+        capped_at=policy.max_patients if study.privacy.batch_cap else None,
     )
 
 

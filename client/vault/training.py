@@ -28,6 +28,7 @@ from client.vault.feature_cache import FeatureCache
 from client.vault.features import FeatureBuilder
 from client.vault.generators import SharedGenerator, shared_generator
 from client.vault.groups import HeldGroups
+from client.vault.hooked_stage import HookedStage
 from client.vault.spending import epsilon_so_far
 from client.vault.watch import RoundWatch, watched
 from medm2g.stages import build_stage
@@ -175,10 +176,9 @@ class Trainer:
                 source_prompts=approval.study.training.source_prompts,
                 anchors=self.shared.anchors,
             )
-            self._stages[place] = (
-                patients,
-                cast(PatientLoss, loss),
-            )  # its Term is its own room's, of the same structure
+            # A stage's Term is its own room's, of the same structure.
+            hooked = HookedStage(loss) if self._execution.engine == "opacus" else cast(PatientLoss, loss)
+            self._stages[place] = (patients, hooked)
         return self._stages[place]
 
     def _held_by_store(self) -> str:
@@ -224,13 +224,17 @@ class Trainer:
                 context=context,
                 seed=seed,
             )
+        planned = approval.plan.stage_plan(stage.name)
         return Mechanism(
             MechanismConfig.from_declared(
-                noise_multiplier=approval.plan.noise_multiplier,
+                noise_multiplier=planned.event(approval.plan.noise_multiplier).noise_multiplier,
                 clipping_norm=stage.clipping_norm,
-                sampling_probability=stage.sampling_probability,
+                sampling_probability=planned.sampling_probability,
                 declared_patients=declared,
                 steps=stage.steps_per_round,
+                batch_cap=planned.batch_cap,
+                max_patients=planned.max_patients,
+                lattice=approval.study.privacy.lattice,
             ),
             self._execution,
             noise=NoiseStream(),

@@ -141,7 +141,7 @@ def test_two_studies_cost_at_most_their_sum_and_no_less_than_together(site: Any,
     site.ledger.reserve(spent, site.context())
     site.ledger.reserve(spent, replace(site.context(), study_digest=other.study_digest))
     together = site.ledger.epsilon_spent(delta=1e-3)
-    assert epsilon([spent, spent], delta=1e-3) <= together <= 2 * epsilon([spent], delta=5e-4)
+    assert epsilon([spent, spent], delta=1e-3) <= together <= 2 * epsilon([spent], delta=2.5e-4)
     assert site.ledger.epsilon_spent(delta=1e-3, study_digest=doubles.STUDY) == epsilon([spent], delta=1e-3)
 
 

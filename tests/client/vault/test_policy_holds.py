@@ -10,7 +10,7 @@ from __future__ import annotations
 import shutil
 import tomllib
 from collections.abc import Callable
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -94,7 +94,7 @@ def test_no_sequence_of_requests_makes_the_vault_exceed_its_policy(
     }
     built = iter(range(1000))
 
-    @lru_cache(maxsize=None)
+    @cache
     def request(name: str, stage: str, number: int) -> TrainRequest:
         return make_request(studies[name], stage, round_number=number)
 

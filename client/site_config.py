@@ -21,6 +21,16 @@ class SitePaths:
         return self.site_dir / "site.toml"
 
     @property
+    def opt_out(self) -> Path:
+        """Patients who take part in no study, one a line; beside the policy and outside its digest."""
+        return self.site_dir / "opt-out.txt"
+
+    @property
+    def forgotten(self) -> Path:
+        """Pseudonyms of patients whose records were erased, so that no second ingest brings them back."""
+        return self.site_dir / "forgotten.txt"
+
+    @property
     def keys(self) -> Path:
         """The site's secret keys."""
         return self.site_dir / "keys"

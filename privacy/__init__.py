@@ -10,13 +10,15 @@ from importlib import import_module
 from typing import Any
 
 _HOME = {
-    "Adjacency": "accounting",
+    "Adjacency": "loss_distribution",
     "epsilon": "accounting",
     "calibrate_noise_multiplier": "accounting",
     "plan_study": "accounting",
+    "epsilon_across_studies": "accounting",
     "StagePlan": "events",
     "StudyPlan": "events",
     "SampledGaussian": "events",
+    "CappedSampledGaussian": "events",
     "NonPrivate": "events",
     "SiteKeys": "keys",
     "Ledger": "ledger",

@@ -1,18 +1,11 @@
 """The ledger's form: SQLite rows, each bound to the one before by SHA-256 and signed with Ed25519.
 
-Table `entries`, readable without our code:
+`docs/ledger.md` describes every column and body, so that the file can be read without our code. Here: how an entry is
+bound, how the file is opened, and how the whole chain is walked. Triggers refuse updates and deletes; they stop
+accidents, and tampering is found by `first_fault`.
 
-| column | meaning |
-| --- | --- |
-| sequence | 1, 2, 3, ... without a gap |
-| kind | `opened`, `approved`, `reserved`, `committed` or `non-private` |
-| study_digest | the study, or empty |
-| body | canonical JSON: sorted keys, no spaces |
-| previous | digest of the entry before; 64 zeros for the first |
-| digest | hex SHA-256 of the JSON list [sequence, kind, study_digest, body, previous], no spaces |
-| signature | hex Ed25519 signature of the digest's 32 bytes by the key that the first entry names |
-
-Triggers refuse updates and deletes. They stop accidents; tampering is found by `verified`.
+SQLite's file locks are POSIX locks: closing *any* descriptor of the file drops those of the whole process. So nothing
+here opens the file but SQLite itself, and the file is made only where there is none.
 """
 
 from __future__ import annotations
@@ -25,32 +18,59 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from privacy.errors import LedgerTampered
 
-KINDS = ("opened", "approved", "reserved", "committed", "non-private")
+KINDS = ("opened", "policy", "approved", "reserved", "committed", "non-private")
 NOTHING_BEFORE = "0" * 64
 BUSY_SECONDS = 60.0
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS entries (
-  sequence INTEGER PRIMARY KEY, kind TEXT NOT NULL, study_digest TEXT NOT NULL, body TEXT NOT NULL,
-  previous TEXT NOT NULL UNIQUE, digest TEXT NOT NULL, signature TEXT NOT NULL) STRICT;
-CREATE INDEX IF NOT EXISTS by_study ON entries (study_digest, kind);
-CREATE TRIGGER IF NOT EXISTS never_updated BEFORE UPDATE ON entries BEGIN SELECT RAISE(ABORT, 'append-only'); END;
-CREATE TRIGGER IF NOT EXISTS never_deleted BEFORE DELETE ON entries BEGIN SELECT RAISE(ABORT, 'append-only'); END;
-"""
+SCHEMA = {
+    "entries": (
+        "CREATE TABLE entries (\n"
+        "  sequence INTEGER PRIMARY KEY, kind TEXT NOT NULL, study_digest TEXT NOT NULL, body TEXT NOT NULL,\n"
+        "  previous TEXT NOT NULL UNIQUE, digest TEXT NOT NULL, signature TEXT NOT NULL) STRICT"
+    ),
+    "by_study": "CREATE INDEX by_study ON entries (study_digest, kind)",
+    "never_updated": (
+        "CREATE TRIGGER never_updated BEFORE UPDATE ON entries BEGIN SELECT RAISE(ABORT, 'append-only'); END"
+    ),
+    "never_deleted": (
+        "CREATE TRIGGER never_deleted BEFORE DELETE ON entries BEGIN SELECT RAISE(ABORT, 'append-only'); END"
+    ),
+}
+"""Every object of the file, in SQLite's own spelling; a file that holds any other, or another text, is not a ledger."""
+_BROKEN = {sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_FORMAT, sqlite3.SQLITE_NOTADB}
 
 
 @dataclass(frozen=True)
 class Head:
-    """Where a ledger ends; kept elsewhere, it shows that an old copy was put back."""
+    """Where a ledger ends; kept elsewhere, it shows that an old copy was put back. Spelt `17:9f...`."""
 
     sequence: int
     digest: str
+
+    def __str__(self) -> str:
+        return f"{self.sequence}:{self.digest}"
+
+    @classmethod
+    def read(cls, text: str) -> Self:
+        """The head spelt `text`. Raises ValueError."""
+        number, _, digest = text.partition(":")
+        if not (number.isdecimal() and len(digest) == 64 and set(digest) <= set("0123456789abcdef")):
+            raise ValueError("A ledger's head is spelt NUMBER:DIGEST.")
+        return cls(int(number), digest)
+
+
+@dataclass(frozen=True)
+class Fault:
+    """The first entry that does not verify, and what of it."""
+
+    sequence: int
+    reason: str
 
 
 @dataclass(frozen=True)
@@ -75,6 +95,11 @@ class LedgerEntry:
             )
         return values
 
+    @property
+    def head(self) -> Head:
+        """Where the ledger ends after this entry."""
+        return Head(self.sequence, self.digest)
+
     def recomputed_digest(self) -> str:
         """What `digest` must be."""
         return entry_digest(self.sequence, self.kind, self.study_digest, self.text, self.previous)
@@ -89,25 +114,52 @@ def entry_digest(sequence: int, kind: str, study_digest: str, text: str, previou
 
 def create_table(path: Path) -> None:
     """The empty table, 0600, if there is none."""
-    os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+    try:
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+    except FileExistsError:
+        pass  # and so it is not opened by hand: see above
     with connected(path) as connection:
-        connection.executescript(_SCHEMA)
+        if connection.execute("SELECT 1 FROM sqlite_schema").fetchone() is None:
+            statements = ";\n".join(_if_missing(sql) for sql in SCHEMA.values())
+            connection.executescript(f"BEGIN IMMEDIATE;\n{statements};\nCOMMIT;")
+
+
+def _if_missing(statement: str) -> str:
+    """Two processes may both find no table."""
+    verb, what, rest = statement.split(" ", 2)
+    return f"{verb} {what} IF NOT EXISTS {rest}"
 
 
 @contextmanager
-def connected(path: Path) -> Iterator[sqlite3.Connection]:
+def connected(path: Path, *, read_only: bool = False) -> Iterator[sqlite3.Connection]:
     """A connection of one's own: threads and processes meet only in the file. Raises LedgerTampered if it is broken."""
-    connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)
+    place = f"{Path(path).absolute().as_uri()}?mode={'ro' if read_only else 'rw'}"
+    try:
+        connection = sqlite3.connect(place, uri=True, timeout=BUSY_SECONDS, isolation_level=None)
+    except sqlite3.OperationalError:
+        raise LedgerTampered("The ledger's file is missing or unreadable: restore the newest copy.") from None
     try:
         # EXTRA also syncs the folder after the journal is gone: what is reserved survives the loss of power.
         connection.execute("PRAGMA synchronous = EXTRA")
+        connection.text_factory = _text  # so that broken letters are found where they stand
         yield connection
     except sqlite3.DatabaseError as error:
-        if type(error) is not sqlite3.DatabaseError:  # its subclasses say busy, read-only, refused
+        code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT)
+        if isinstance(error, sqlite3.ProgrammingError) or code & 0xFF not in _BROKEN:  # busy, full, refused, misused
             raise
-        raise LedgerTampered("The ledger's file is damaged: restore it from a copy that verifies.") from None
+        raise _damaged() from None
+    except UnicodeDecodeError:  # SQLite quotes broken bytes in its message
+        raise _damaged() from None
     finally:
         connection.close()
+
+
+def _damaged() -> LedgerTampered:
+    return LedgerTampered("The ledger's file is damaged: restore it from a copy that verifies.")
+
+
+def _text(raw: bytes) -> str:
+    return raw.decode("utf-8", "surrogateescape")
 
 
 @contextmanager
@@ -153,6 +205,12 @@ def last_entry(connection: sqlite3.Connection) -> LedgerEntry | None:
     return LedgerEntry(*row) if row else None
 
 
+def contains(connection: sqlite3.Connection, head: Head) -> bool:
+    """Whether the ledger once ended at `head`: a newer or equal copy of what was seen then."""
+    row = connection.execute("SELECT digest FROM entries WHERE sequence = ?", (head.sequence,)).fetchone()
+    return head == Head(0, NOTHING_BEFORE) or (row is not None and row[0] == head.digest)
+
+
 def entries(
     connection: sqlite3.Connection, *, kind: str | None = None, study_digest: str | None = None
 ) -> Iterator[LedgerEntry]:
@@ -166,34 +224,59 @@ def entries(
         yield LedgerEntry(*row)
 
 
+def first_fault(connection: sqlite3.Connection, public_key: Ed25519PublicKey) -> tuple[Head, Fault | None]:
+    """Walk the whole chain: the last entry that verifies with all before it, and the first that does not."""
+    good = Head(0, NOTHING_BEFORE)
+    try:
+        for entry in entries(connection):
+            reason = _reason_against(entry, good, public_key)
+            if reason is not None:
+                return good, Fault(good.sequence + 1, reason)
+            good = entry.head
+    except (sqlite3.DatabaseError, UnicodeDecodeError):
+        return good, Fault(good.sequence + 1, "it cannot be read")
+    return good, None
+
+
+def _reason_against(entry: LedgerEntry, before: Head, public_key: Ed25519PublicKey) -> str | None:
+    texts = (entry.kind, entry.study_digest, entry.text, entry.previous, entry.digest, entry.signature)
+    if not all(isinstance(value, str) for value in texts):
+        return "a column has another type"
+    if entry.sequence != before.sequence + 1:
+        return "its number does not follow the one before"
+    if entry.kind not in KINDS or (entry.kind == "opened") != (entry.sequence == 1):
+        return "its kind is not one that may stand here"
+    if entry.previous != before.digest:
+        return "it is not bound to the entry before"
+    if entry.digest != entry.recomputed_digest():
+        return "its content is not what its digest says"
+    try:
+        signature = bytes.fromhex(entry.signature)
+        public_key.verify(signature, bytes.fromhex(entry.digest))
+    except (InvalidSignature, ValueError):
+        return "its signature is not by the site's key"
+    return None if entry.signature == signature.hex() else "its signature is spelt otherwise"
+
+
 def verified(connection: sqlite3.Connection, public_key: Ed25519PublicKey, *, anchored: Head | None = None) -> Head:
     """Recompute the whole chain. Raises LedgerTampered that names the first entry at fault.
 
     `anchored` is a head seen before: a ledger that no longer contains it is an old copy.
     """
-    previous, sequence = NOTHING_BEFORE, 0
-    for entry in entries(connection):
-        sequence += 1
-        if (
-            entry.kind not in KINDS
-            or entry.sequence != sequence
-            or entry.previous != previous
-            or entry.digest != entry.recomputed_digest()
-        ):
-            raise _tampered(sequence)
-        try:
-            public_key.verify(bytes.fromhex(entry.signature), bytes.fromhex(entry.digest))
-        except (InvalidSignature, ValueError):
-            raise _tampered(sequence) from None
-        if anchored is not None and anchored.sequence == sequence and anchored.digest != entry.digest:
-            raise _tampered(sequence)
-        previous = entry.digest
-    if anchored is not None and sequence < anchored.sequence:
+    head, fault = first_fault(connection, public_key)
+    if fault is not None:
         raise LedgerTampered(
-            "The ledger ends before an entry that was seen in it: an old copy was put back; restore the newest."
+            f"Entry {fault.sequence} of the ledger does not verify, for {fault.reason}: restore it from a copy that"
+            " does."
         )
-    return Head(sequence, previous)
+    check_anchored(connection, anchored)
+    return head
 
 
-def _tampered(sequence: int) -> LedgerTampered:
-    return LedgerTampered(f"Entry {sequence} of the ledger does not verify: restore it from a copy that does.")
+def check_anchored(connection: sqlite3.Connection, anchored: Head | None) -> None:
+    """Raises LedgerTampered where the ledger never ended at `anchored`: an old copy, or a branch grown from one."""
+    if anchored is not None and not contains(connection, anchored):
+        raise LedgerTampered(
+            f"The ledger does not hold entry {anchored.sequence} as it was seen before: an old copy was put back;"
+            " restore the newest."
+        )

@@ -1,9 +1,11 @@
 """Engines: from a chunk of patients to one exact gradient per patient.
 
 A patient's loss is a sum of *terms*. `PatientLoss.draw` makes them, drawing everything random from the patient's own
-generator; `PatientLoss.loss` turns one term into a scalar, purely. The engine is the only one that sees two patients,
-and it hands the loss one at a time (`loop`) or maps the loss over stacked terms (`vmap`), where patients cannot meet.
-Both give the same gradients (tests/privacy/test_engines.py: to 1e-6 of a batch of one).
+generator; `PatientLoss.loss` turns one term into a scalar, purely. The engine is the only one that sees two patients.
+`loop` hands the loss one at a time and `vmap` maps it over stacked terms: in both, patients cannot meet. `opacus` runs
+patients as one batch under Opacus' hooks, where they can; so it stands behind a guard (`opacus_engine.py`) and is for
+comparison, not for speed. All give the same gradients, to 1e-6 of a batch of one, on every layer that any stage trains
+(tests/privacy/test_engines.py, tests/medm2g/test_stage_engines.py). BatchNorm is refused whatever the engine.
 """
 
 from __future__ import annotations
@@ -14,10 +16,11 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from privacy.errors import ConfigInvalid, MechanismMisused
 from privacy.gradients import PatientGradients
+from privacy.patient_mixing import no_patient_mixing
 
 
 @dataclass(frozen=True)
@@ -44,13 +47,27 @@ class PatientLoss(Protocol):
         """Scalar loss of one term. Pure: nothing random, nothing in place, no control flow that depends on values."""
 
 
+class BatchedLoss(PatientLoss, Protocol):
+    """What the engine `opacus` needs beside: the same losses by a network's own modules, patients as one batch."""
+
+    network: nn.Module
+    """Its `named_parameters()` have the names of the step's parameters."""
+
+    def batch_losses(self, kind: str, tensors: dict[str, Tensor]) -> Tensor:
+        """(patients,): what `loss` gives for each, by `network` as it is; tensors are stacked, (patients, ...)."""
+
+    def owners_of_rows(self, kind: str, tensors: dict[str, Tensor], rows: int) -> Tensor:
+        """(rows,): to which patient (from 0) each of the `rows` rows belongs, into which the layers' inputs are laid
+        out for these tensors. Raises ValueError where there can be no so many rows."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class ExecutionSettings:
     """Speed only: nothing here changes what is released, but for rounding."""
 
     chunk_size: int
     """Patients (and stacked terms of one kind) whose gradients are in memory at once."""
-    engine: Literal["loop", "vmap"]
+    engine: Literal["loop", "vmap", "opacus"]
 
     def __post_init__(self) -> None:
         if self.chunk_size < 1:
@@ -70,7 +87,8 @@ def patient_gradients(
 ) -> PatientGradients:
     """Gradients of the patients of one chunk; `terms` has one list for each of them."""
     gradients = PatientGradients(len(terms))
-    ENGINES[settings.engine](loss, parameters, terms, settings.chunk_size, gradients)
+    with no_patient_mixing():
+        ENGINES[settings.engine](loss, parameters, terms, settings.chunk_size, gradients)
     return gradients
 
 
@@ -107,6 +125,31 @@ def _stacked(kind: str, tensors: Sequence[Mapping[str, Tensor]], device: torch.d
     return {name: torch.stack([own[name] for own in tensors]).to(device) for name in tensors[0]}
 
 
+def gradient_of_one(
+    loss: PatientLoss, kind: str, names: Sequence[str], parameters: Mapping[str, Tensor], tensors: Mapping[str, Tensor]
+) -> dict[str, Tensor]:
+    """The gradient of one term by ordinary autograd: the reference for every engine."""
+    leaves = {name: value.detach() for name, value in parameters.items()}
+    wanted = [leaves[name].requires_grad_() for name in names]
+    with torch.enable_grad():
+        value = loss.loss(kind, leaves, dict(tensors))
+    found = torch.autograd.grad(value, wanted, allow_unused=True, materialize_grads=True)
+    return dict(zip(names, found, strict=True))
+
+
+def mapped_gradients(
+    loss: PatientLoss, kind: str, names: Sequence[str], parameters: Mapping[str, Tensor], tensors: dict[str, Tensor]
+) -> dict[str, Tensor]:
+    """`torch.func`: the gradient of one term, mapped over stacked terms of one kind; (terms, *shape) by parameter."""
+    fixed = {name: value.detach() for name, value in parameters.items()}
+
+    def of_one(wanted: dict[str, Tensor], own: dict[str, Tensor]) -> Tensor:
+        return loss.loss(kind, fixed | wanted, own)
+
+    mapped = torch.func.vmap(torch.func.grad(of_one), in_dims=(None, 0), randomness="error")
+    return mapped({name: fixed[name] for name in names}, tensors)
+
+
 def _by_loop(
     loss: PatientLoss,
     parameters: Mapping[str, Tensor],
@@ -114,18 +157,13 @@ def _by_loop(
     chunk_size: int,
     gradients: PatientGradients,
 ) -> None:
-    """One term at a time through ordinary autograd: the reference."""
+    """One term at a time."""
     device = next(iter(parameters.values())).device
     for owner, own in enumerate(terms):
         for term in own:
-            leaves = {name: value.detach() for name, value in parameters.items()}
-            names = touched_by(loss, term.kind, parameters)
-            wanted = [leaves[name].requires_grad_() for name in names]
-            with torch.enable_grad():
-                value = loss.loss(term.kind, leaves, {name: tensor.to(device) for name, tensor in term.tensors.items()})
-            found = torch.autograd.grad(value, wanted, allow_unused=True, materialize_grads=True)
-            rows = {name: gradient.unsqueeze(0) for name, gradient in zip(names, found, strict=True)}
-            gradients.add(torch.tensor([owner], device=device), rows)
+            tensors = {name: tensor.to(device) for name, tensor in term.tensors.items()}
+            found = gradient_of_one(loss, term.kind, touched_by(loss, term.kind, parameters), parameters, tensors)
+            gradients.add(torch.tensor([owner], device=device), {name: row[None] for name, row in found.items()})
 
 
 def _by_vmap(
@@ -135,18 +173,26 @@ def _by_vmap(
     chunk_size: int,
     gradients: PatientGradients,
 ) -> None:
-    """`torch.func`: the gradient of one term, mapped over stacked terms of one kind."""
+    """Stacked terms of one kind together, under vmap."""
     device = next(iter(parameters.values())).device
-    fixed = {name: value.detach() for name, value in parameters.items()}
     for kind, owners, tensors in stacked_terms(terms, chunk_size, device):
-        names = touched_by(loss, kind, parameters)
+        gradients.add(owners, mapped_gradients(loss, kind, touched_by(loss, kind, parameters), parameters, tensors))
 
-        def of_one(wanted: dict[str, Tensor], own: dict[str, Tensor], kind: str = kind) -> Tensor:
-            return loss.loss(kind, fixed | wanted, own)
 
-        mapped = torch.func.vmap(torch.func.grad(of_one), in_dims=(None, 0), randomness="error")
-        gradients.add(owners, mapped({name: fixed[name] for name in names}, tensors))
+def _by_opacus(
+    loss: PatientLoss,
+    parameters: Mapping[str, Tensor],
+    terms: Sequence[list[Term]],
+    chunk_size: int,
+    gradients: PatientGradients,
+) -> None:
+    """Stacked terms of one kind as one batch, under Opacus' hooks and our guard. Opacus is imported only here."""
+    from privacy.opacus_engine import guarded_gradients
+
+    device = next(iter(parameters.values())).device
+    for kind, owners, tensors in stacked_terms(terms, chunk_size, device):
+        gradients.add(owners, guarded_gradients(loss, kind, touched_by(loss, kind, parameters), parameters, tensors))
 
 
 Engine = Callable[[PatientLoss, Mapping[str, Tensor], Sequence[list[Term]], int, PatientGradients], None]
-ENGINES: Mapping[str, Engine] = {"loop": _by_loop, "vmap": _by_vmap}
+ENGINES: Mapping[str, Engine] = {"loop": _by_loop, "vmap": _by_vmap, "opacus": _by_opacus}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, ClassVar, Self
 
 from privacy.errors import BudgetExceeded, ConfigInvalid, LedgerTampered
@@ -44,15 +44,72 @@ class SampledGaussian:
         if isinstance(self.steps, bool) or not isinstance(self.steps, int) or self.steps < 1:
             raise ConfigInvalid("`steps` must be a whole number of at least 1.")
 
-    def one_step(self) -> SampledGaussian:
+    def one_step(self) -> Self:
         """The same mechanism, once."""
-        return SampledGaussian(
-            sampling_probability=self.sampling_probability, noise_multiplier=self.noise_multiplier, steps=1
-        )
+        return replace(self, steps=1)
 
     def same_mechanism(self, other: object) -> bool:
         """Whether only the number of steps differs."""
         return isinstance(other, SampledGaussian) and self.one_step() == other.one_step()
+
+
+CAP_DEVIATIONS = 6.0
+"""A cap lies at least so many square roots of the mean above the mean: nearer, it costs (notes/privacy.md 5.2)."""
+
+
+def least_batch_cap(*, sampling_probability: float, max_patients: int) -> int:
+    """Smallest cap that may be charged, in patients: mean + 6 sqrt(mean), at the most patients there may be."""
+    mean = sampling_probability * max_patients
+    return math.ceil(mean + CAP_DEVIATIONS * math.sqrt(mean))
+
+
+@dataclass(frozen=True, kw_only=True)
+class CappedSampledGaussian(SampledGaussian):
+    """The same, where of more than `batch_cap` drawn patients a uniformly random `batch_cap` stay.
+
+    Another mechanism, and so another kind: with a cap, a patient who joins may push another one out. What that costs
+    is in `loss_distribution.py`; it depends on how often the cap bites, hence on the most patients there may be.
+    """
+
+    kind: ClassVar[str] = "capped-sampled-gaussian"
+    batch_cap: int
+    max_patients: int
+    """As the policy declares; the mechanism refuses a list that is longer."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for value in (self.batch_cap, self.max_patients):
+            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+                raise ConfigInvalid("`batch_cap` and `max_patients` must be whole numbers of at least 1.")
+        least = least_batch_cap(sampling_probability=self.sampling_probability, max_patients=self.max_patients)
+        if self.batch_cap < least:
+            raise ConfigInvalid(
+                f"`batch_cap` must be at least {least}, mean + 6 sqrt(mean) of a draw: a lower cap costs privacy."
+            )
+
+
+def sampled_gaussian(
+    *,
+    sampling_probability: float,
+    noise_multiplier: float,
+    steps: int,
+    batch_cap: int | None,
+    max_patients: int | None,
+) -> SampledGaussian:
+    """The event of these numbers: with a cap the capped one. Raises ConfigInvalid for half a cap."""
+    if batch_cap is None and max_patients is None:
+        return SampledGaussian(
+            sampling_probability=sampling_probability, noise_multiplier=noise_multiplier, steps=steps
+        )
+    if batch_cap is None or max_patients is None:
+        raise ConfigInvalid("A cap needs both `batch_cap` and `max_patients`: what it costs depends on both.")
+    return CappedSampledGaussian(
+        sampling_probability=sampling_probability,
+        noise_multiplier=noise_multiplier,
+        steps=steps,
+        batch_cap=batch_cap,
+        max_patients=max_patients,
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,6 +127,7 @@ class NonPrivate:
 Event = SampledGaussian | NonPrivate
 _KINDS: Mapping[str, type[SampledGaussian] | type[NonPrivate]] = {
     SampledGaussian.kind: SampledGaussian,
+    CappedSampledGaussian.kind: CappedSampledGaussian,
     NonPrivate.kind: NonPrivate,
 }
 
@@ -97,17 +155,31 @@ def decode_event(values: Mapping[str, Any]) -> Event:
 
 @dataclass(frozen=True, kw_only=True)
 class StagePlan:
-    """What one stage may spend, spare rounds included."""
+    """What one stage, or one kind of metric release, may spend, spare rounds included."""
 
     stage: str
+    """A stage's name; for a metric release any other name, such as `diffuse/metrics`."""
     sampling_probability: float
     steps: int
+    noise_multiplier: float | None = None
+    """Its own, fixed beforehand; None takes the study's, which is what gets calibrated."""
+    batch_cap: int | None = None
+    """Most patients in a step; None for no cap. Goes with `max_patients`."""
+    max_patients: int | None = None
 
     def event(self, noise_multiplier: float) -> SampledGaussian:
-        """All of the stage's steps as one event."""
-        return SampledGaussian(
-            sampling_probability=self.sampling_probability, noise_multiplier=noise_multiplier, steps=self.steps
+        """All of the stage's steps as one event; `noise_multiplier` is the study's."""
+        return sampled_gaussian(
+            sampling_probability=self.sampling_probability,
+            noise_multiplier=noise_multiplier if self.noise_multiplier is None else self.noise_multiplier,
+            steps=self.steps,
+            batch_cap=self.batch_cap,
+            max_patients=self.max_patients,
         )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values; what is None is left out."""
+        return {name: value for name, value in asdict(self).items() if value is not None}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,11 +188,11 @@ class StudyPlan:
 
     study_digest: str
     noise_multiplier: float
-    """One for all stages, so that every stage's signal pays the same price."""
+    """One for all stages that do not fix their own, so that every stage's signal pays the same price."""
     stages: tuple[StagePlan, ...]
     delta: float
     epsilon: float
-    """Of all stages with every spare step, by PLD at `delta`, add/remove."""
+    """Of all stages and metric releases with every spare step, by PLD at `delta`, add/remove."""
 
     def __post_init__(self) -> None:
         if len({stage.stage for stage in self.stages}) != len(self.stages) or not self.stages:
@@ -135,14 +207,18 @@ class StudyPlan:
 
     def stage_event(self, stage: str) -> SampledGaussian:
         """Everything that `stage` may spend. Raises BudgetExceeded for a stage that the plan does not have."""
+        return self.stage_plan(stage).event(self.noise_multiplier)
+
+    def stage_plan(self, stage: str) -> StagePlan:
+        """The stage's terms. Raises BudgetExceeded for a stage that the plan does not have."""
         for planned in self.stages:
             if planned.stage == stage:
-                return planned.event(self.noise_multiplier)
+                return planned
         raise BudgetExceeded(f"The approved plan has no stage {stage}: approve a study that has it.")
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for the ledger."""
-        return asdict(self)
+        return asdict(self) | {"stages": [stage.to_dict() for stage in self.stages]}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:

@@ -3,20 +3,18 @@
 *Reserve* is durable before the first noised step; *commit* comes after. What was reserved and never committed counts
 as spent, because noised values may have left between the two. Nothing is ever taken back.
 
-A study is approved once, as a plan with its whole cost. A round then only draws on the plan's steps, so reserving
-compares whole numbers inside one write transaction: no accounting in the round, and no step is spent twice.
-
-Across studies of the same patients, later ones are chosen knowing earlier results, so their costs are bounded by
-basic composition of the approved caps (sum of epsilons, sum of deltas) or by a Renyi filter at the policy's
-`max_delta`; both hold for adaptive choice, and the smaller counts.
+A study is approved once, as a plan with its whole cost (`privacy/budget.py`). A round then only draws on the plan's
+steps, so reserving compares whole numbers inside one write transaction: no accounting in the round, and no step is
+spent twice. Every write first checks that the ledger still holds the head that the key store remembers, and is
+acknowledged only after the new head lies there (`privacy/anchor.py`): an old copy that was put back spends nothing.
 """
 
 from __future__ import annotations
 
-import math
 import secrets
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,12 +23,16 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from privacy import chain
+from privacy.anchor import HeadAnchor
+from privacy.budget import check_lifetime, check_study
 from privacy.chain import Head, LedgerEntry
 from privacy.errors import BudgetExceeded, LedgerTampered, MechanismMisused, PolicyRefused, StudyNotApproved
 from privacy.events import Event, LedgerContext, NonPrivate, SampledGaussian, StudyPlan, decode_event, encode_event
-from privacy.policy import ROUNDING, SitePolicy
+from privacy.keys import FOLDER as KEYS
+from privacy.policy import SitePolicy
+from privacy.seal import Seal, page_size_of, seal_path, structure_fault
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -47,18 +49,25 @@ class Reservation:
 class Ledger:
     """A site's ledger file. Safe to share between threads; other processes open their own."""
 
-    def __init__(self, path: Path, signing_key: Ed25519PrivateKey, policy: SitePolicy) -> None:
-        """Open or begin the ledger at `path` and verify all of it. Raises LedgerTampered."""
+    def __init__(
+        self, path: Path, signing_key: Ed25519PrivateKey, policy: SitePolicy, *, anchor: HeadAnchor | None = None
+    ) -> None:
+        """Open or begin the ledger at `path` and verify all of it. Raises LedgerTampered or KeysUnusable.
+
+        anchor: where its head is remembered; by default in `keys` beside the file, as a site's folder is laid out.
+        """
         self.path, self.policy = Path(path), policy
         self._signing_key = signing_key
         self._public_key = signing_key.public_key()
+        self._anchor = anchor or HeadAnchor.in_keys(self.path.parent / KEYS)
+        if self._anchor.read() is not None and not self.path.exists():
+            raise LedgerTampered("The ledger is gone, and the key store remembers one: restore its newest copy.")
         chain.create_table(self.path)
         with chain.writing(self.path) as connection:
             if chain.last_entry(connection) is None:
-                self._append(
-                    connection, "opened", "", {"schema": SCHEMA_VERSION, "public_key": self._public_bytes().hex()}
-                )
+                self._append(connection, "opened", "", self._opening())
         self.verify()
+        self._settle()
 
     def approve(self, plan: StudyPlan) -> None:
         """Accept a study's whole plan. Approving the same plan again changes nothing.
@@ -66,7 +75,7 @@ class Ledger:
         Raises BudgetExceeded where the plan exceeds what the policy allows a study or all studies together, or where
         the study was approved with another plan.
         """
-        with chain.writing(self.path) as connection:
+        with self._writing() as connection:
             plans = self._plans(connection)
             if (known := plans.get(plan.study_digest)) is not None:
                 if known != plan:
@@ -74,9 +83,14 @@ class Ledger:
                         "This study was approved with another plan: a changed study needs a new digest."
                     )
                 return
-            self._check_study(plan)
-            self._check_lifetime([*plans.values(), plan])
+            check_study(plan, self.policy)
+            check_lifetime([*plans.values(), plan], self.policy)
             self._append(connection, "approved", plan.study_digest, {"plan": plan.to_dict()})
+
+    def check_lifetime(self) -> None:
+        """Whether all approved plans are within the policy as it is now. Raises BudgetExceeded where it was lowered."""
+        with chain.connected(self.path) as connection:
+            check_lifetime(list(self._plans(connection).values()), self.policy)
 
     def plan(self, study_digest: str) -> StudyPlan | None:
         """The approved plan of a study."""
@@ -89,7 +103,7 @@ class Ledger:
         Raises StudyNotApproved without a plan, MechanismMisused for another mechanism than the planned one, and
         BudgetExceeded when the stage has fewer steps left.
         """
-        with chain.writing(self.path) as connection:
+        with self._writing() as connection:
             planned = self._planned(connection, context)
             if not planned.same_mechanism(event):
                 raise MechanismMisused("This is not the mechanism that was approved: build it from the study's plan.")
@@ -107,7 +121,7 @@ class Ledger:
     def commit(self, reservation: Reservation) -> None:
         """Note that a reserved event ran to its end; it was spent either way. Raises MechanismMisused if not open."""
         study = reservation.context.study_digest
-        with chain.writing(self.path) as connection:
+        with self._writing() as connection:
             found = {kind: self._reservations(connection, kind, study) for kind in ("reserved", "committed")}
             if reservation.identifier not in found["reserved"] or reservation.identifier in found["committed"]:
                 raise MechanismMisused("This reservation is not open: reserve before a step and commit once.")
@@ -122,7 +136,7 @@ class Ledger:
         """
         if not self.policy.allow_non_private:
             raise PolicyRefused("This site's policy does not allow training without privacy: turn privacy on.")
-        with chain.writing(self.path) as connection:
+        with self._writing() as connection:
             body = {"event": encode_event(NonPrivate(steps=steps))} | _placed(context)
             self._append(connection, "non-private", context.study_digest, body)
 
@@ -144,16 +158,16 @@ class Ledger:
     def epsilon_spent(self, *, delta: float, study_digest: str | None = None) -> float:
         """Epsilon at `delta` that was spent so far: of one study by PLD, or of every study of this site.
 
-        Over several studies: the sum of each one's epsilon at an equal share of `delta`, or one Renyi account of
-        everything, whichever is smaller. Infinite once anything was released without protection.
+        Over several studies, half of `delta` goes to their sum, in equal shares, and half to a Renyi account of
+        everything; the smaller figure counts. Infinite once anything was released without protection.
         """
-        from privacy.accounting import epsilon, epsilon_rdp
+        from privacy.accounting import epsilon, epsilon_across_studies
 
-        by_study = self.events(study_digest)
-        summed = sum(epsilon(events, delta=delta / len(by_study)) for events in by_study.values())
-        if len(by_study) < 2 or math.isinf(summed):
-            return float(summed)
-        return min(summed, epsilon_rdp([event for events in by_study.values() for event in events], delta=delta))
+        by_study = list(self.events(study_digest).values())
+        if len(by_study) < 2:
+            return float(sum(epsilon(events, delta=delta) for events in by_study))
+        share = delta / (2 * len(by_study))
+        return epsilon_across_studies(by_study, [epsilon(events, delta=share) for events in by_study], delta=delta / 2)
 
     def entries(self) -> list[LedgerEntry]:
         """Every entry, oldest first."""
@@ -166,40 +180,76 @@ class Ledger:
             last = chain.last_entry(connection)
         if last is None:
             raise LedgerTampered("The ledger is empty: restore it from a copy that verifies.")
-        return Head(last.sequence, last.digest)
+        return last.head
 
     def verify(self, *, anchored: Head | None = None) -> Head:
-        """Recompute every digest and signature, decode every event. Raises LedgerTampered with the entry at fault."""
+        """Recompute every digest and signature, decode every event, compare with the anchor and the seal.
+
+        Raises LedgerTampered with the first entry or page at fault. `anchored` is a head that was seen elsewhere.
+        """
         with chain.connected(self.path) as connection:
+            connection.execute("BEGIN")  # one state of the file: writers wait
             head = chain.verified(connection, self._public_key, anchored=anchored)
+            self._check_anchor(connection)
+            self._check_file(connection, head)
             self._plans(connection)
+            if (schema := next(chain.entries(connection)).body.get("schema")) != SCHEMA_VERSION:
+                raise LedgerTampered(f"The ledger has schema {schema}: open it with the version that wrote it.")
         self.events()
         return head
 
-    def _check_study(self, plan: StudyPlan) -> None:
-        """The plan's own figure must be what its events cost, and within the policy."""
-        from privacy.accounting import PLAN_GRID, epsilon
+    def _check_anchor(self, connection: sqlite3.Connection) -> None:
+        """Refuse to spend on an old copy. Raises LedgerTampered, KeysUnusable."""
+        anchored = self._anchor.read()
+        last = chain.last_entry(connection)
+        if anchored is None and last is not None and last.sequence > 1:  # it is written before a first entry is added
+            raise LedgerTampered(f"The key store has lost {self._anchor.path.name}: restore the keys' newest backup.")
+        chain.check_anchored(connection, anchored)
 
-        if plan.epsilon * ROUNDING < epsilon(plan.events(), delta=plan.delta, grid=PLAN_GRID):
-            raise BudgetExceeded("The plan costs more than it says: make it with `plan_study`.")
-        if plan.epsilon > self.policy.max_epsilon_per_study * ROUNDING or plan.delta > self.policy.max_delta * ROUNDING:
-            raise BudgetExceeded("The plan costs more than this site's policy allows one study: propose less.")
+    def _check_file(self, connection: sqlite3.Connection, head: Head) -> None:
+        """What the chain cannot see: schema, index and free space. Raises LedgerTampered."""
+        if (fault := structure_fault(connection)) is not None:
+            raise LedgerTampered(f"The ledger's file is damaged ({fault}): restore it from a copy that verifies.")
+        seal = Seal.read(seal_path(self.path), self._public_key)
+        chain.check_anchored(connection, seal.head if seal else None)
+        if seal is not None and seal.head == head:  # an older one: a process died before it sealed
+            content = connection.serialize()
+            page = seal.first_changed_page(content)
+            if page is None and self.path.stat().st_size != len(content):
+                page = len(content) // seal.page_size + 1
+            if page is not None:
+                raise LedgerTampered(f"Page {page} of the ledger's file was changed: restore it from a sealed copy.")
 
-    def _check_lifetime(self, plans: Sequence[StudyPlan]) -> None:
-        limit = self.policy.max_epsilon * ROUNDING
-        by_sum = sum(plan.epsilon for plan in plans) <= limit
-        if by_sum and sum(plan.delta for plan in plans) <= self.policy.max_delta * ROUNDING:
-            return
-        from privacy.accounting import epsilon_rdp
+    @contextmanager
+    def _writing(self) -> Iterator[sqlite3.Connection]:
+        """One writer at a time, on the newest ledger; acknowledged when the new head is remembered."""
+        with chain.writing(self.path) as connection:
+            self._check_anchor(connection)
+            yield connection
+        self._settle()
 
-        if epsilon_rdp([event for plan in plans for event in plan.events()], delta=self.policy.max_delta) > limit:
-            raise BudgetExceeded(
-                f"With this study, all studies together would exceed this site's lifetime epsilon of {limit:.4g}."
-            )
+    def _settle(self) -> None:
+        """Remember the head in the key store and seal the file. Holds the write lock, so both only move forward."""
+        with chain.writing(self.path) as connection:
+            last = chain.last_entry(connection)
+            assert last is not None
+            self._anchor.advance(last.head)
+            seal = Seal.of(last.head, connection.serialize(), page_size_of(connection))
+            seal.write(seal_path(self.path), self._signing_key)
 
     def _append(self, connection: sqlite3.Connection, kind: str, study_digest: str, body: dict[str, object]) -> None:
-        written = {"at": datetime.now(UTC).isoformat(timespec="seconds"), "policy": self.policy.digest()}
+        """One entry, which says when and under which policy; a policy that is new here is written out before it."""
+        digest, last = self.policy.digest(), chain.last_entry(connection)
+        written = {"at": datetime.now(UTC).isoformat(timespec="seconds"), "policy": digest}
+        if last is not None and last.body["policy"] != digest:
+            terms = {"policy_terms": self.policy.model_dump(mode="json")}
+            chain.append(connection, self._signing_key, kind="policy", study_digest="", body=written | terms)
         chain.append(connection, self._signing_key, kind=kind, study_digest=study_digest, body=written | body)
+
+    def _opening(self) -> dict[str, object]:
+        public_key = self._public_key.public_bytes(Encoding.Raw, PublicFormat.Raw).hex()
+        terms = self.policy.model_dump(mode="json")
+        return {"schema": SCHEMA_VERSION, "public_key": public_key, "policy_terms": terms}
 
     def _plans(self, connection: sqlite3.Connection) -> dict[str, StudyPlan]:
         approved = chain.entries(connection, kind="approved")
@@ -217,9 +267,6 @@ class Ledger:
 
     def _reservations(self, connection: sqlite3.Connection, kind: str, study_digest: str) -> set[str]:
         return {entry.body["reservation"] for entry in chain.entries(connection, kind=kind, study_digest=study_digest)}
-
-    def _public_bytes(self) -> bytes:
-        return self._public_key.public_bytes(Encoding.Raw, PublicFormat.Raw)
 
 
 def _steps(entry: LedgerEntry) -> int:

@@ -8,6 +8,15 @@ One step, with q, C, z and B public constants:
     y   = (s + z C N(0, 1)) / B                                         (secret stream; noise even if S is empty)
 
 Unit: the patient. Adjacency: add or remove one. Released: y, and nothing else; B is the *expected* number of patients.
+With `batch_cap`, of more drawn patients a random subset of that size stays: another mechanism with an event of its own.
+
+With `lattice`, g_p is cut to multiples of a public step g (clipping.py), and y = g (s/g + floor(z C N/g + 1/2)) / B.
+Since s/g is a whole number, that is g floor(s/g + z C N/g + 1/2) / B: a function of s + z C N alone, so the account is
+unchanged. Sum and noise add up in whole numbers (exact below 2**53), hence every release is one of the same lattice
+whichever patients were there, and no low-order bit tells sums apart (Mironov 2012, "On significance of the least
+significant bits for differential privacy"). What floating point still does: the drawn N is a float64 normal, off by
+parts in 2**52 and without its tails (noise.py), so the probabilities of lattice points are right to about 1e-9.
+
 1. Removing a patient moves s by at most C.                                   test_mechanism, test_sensitivity
 2. Noise on every coordinate has standard deviation z C / B, every step.      test_mechanism
 3. What the ledger is charged is what is executed, before it is.              test_mechanism
@@ -30,11 +39,15 @@ from torch import Tensor
 from privacy.clipping import ClippedSum
 from privacy.engines import ExecutionSettings, PatientLoss, Term, chunks, patient_gradients
 from privacy.errors import BudgetExceeded, ConfigInvalid, MechanismMisused
-from privacy.events import Event, LedgerContext, SampledGaussian
+from privacy.events import Event, LedgerContext, SampledGaussian, sampled_gaussian
 from privacy.ledger import Ledger
 from privacy.noise import NoiseStream
+from privacy.patient_mixing import no_patient_mixing
 from privacy.patient_stream import PatientStream
 from privacy.shared_streams import no_shared_stream
+
+LEAST_CLIPPING_NORM = 1e-9
+"""Squares of numbers far below it vanish in float32, and norms with them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,11 +66,17 @@ class MechanismConfig:
     """What the site's policy declares."""
     steps: int
     """Most steps that one mechanism object may open."""
+    batch_cap: int | None
+    """Most patients in a step, so that its time and memory have a bound; None for an exact Poisson draw."""
+    max_patients: int | None
+    """What the site's policy allows at most; goes with `batch_cap`, None without."""
+    lattice: bool
+    """Whether sum and noise are rounded to one lattice before they meet (Mironov 2012)."""
 
     def __post_init__(self) -> None:
         self.event(self.steps)
-        if not (math.isfinite(self.clipping_norm) and self.clipping_norm > 0.0):
-            raise ConfigInvalid("`clipping_norm` must be a finite number above 0.")
+        if not (math.isfinite(self.clipping_norm) and self.clipping_norm >= LEAST_CLIPPING_NORM):
+            raise ConfigInvalid(f"`clipping_norm` must be a finite number of at least {LEAST_CLIPPING_NORM}.")
         check_expected_batch_size(self.expected_batch_size, self.sampling_probability, self.declared_patients)
 
     @classmethod
@@ -69,8 +88,11 @@ class MechanismConfig:
         sampling_probability: float,
         declared_patients: int,
         steps: int,
+        batch_cap: int | None = None,
+        max_patients: int | None = None,
+        lattice: bool = False,
     ) -> Self:
-        """The config whose divisor follows from what is declared."""
+        """The config whose divisor follows from what is declared: without a cap and a lattice unless asked for."""
         return cls(
             noise_multiplier=noise_multiplier,
             clipping_norm=clipping_norm,
@@ -78,12 +100,19 @@ class MechanismConfig:
             expected_batch_size=sampling_probability * declared_patients,
             declared_patients=declared_patients,
             steps=steps,
+            batch_cap=batch_cap,
+            max_patients=max_patients,
+            lattice=lattice,
         )
 
     def event(self, steps: int) -> SampledGaussian:
-        """What `steps` steps of this mechanism are to the ledger."""
-        return SampledGaussian(
-            sampling_probability=self.sampling_probability, noise_multiplier=self.noise_multiplier, steps=steps
+        """What `steps` steps of this mechanism are to the ledger. Raises ConfigInvalid for a cap that costs privacy."""
+        return sampled_gaussian(
+            sampling_probability=self.sampling_probability,
+            noise_multiplier=self.noise_multiplier,
+            steps=steps,
+            batch_cap=self.batch_cap,
+            max_patients=self.max_patients,
         )
 
 
@@ -139,6 +168,8 @@ class Mechanism:
         self._sampler, self._dp_noise = noise.fork("sampler"), noise.fork("dp noise")
         self._ledger = ledger
         self._patients = checked_patients(patients)
+        if config.max_patients is not None and len(self._patients) > config.max_patients:
+            raise MechanismMisused("There are more patients than `max_patients`: a cap would cost more than charged.")
         self._patient_stream = checked_stream(patient_stream, context)
         self._opened = self._taken = 0
         self._reserved = 0
@@ -176,22 +207,40 @@ class Mechanism:
             step=step,
             clipping_norm=self.config.clipping_norm,
             settings=self.settings,
+            lattice=self.config.lattice,
         )
-        return Release(self._noised_mean(clipped), self.config.event(1), step)
+        released = self._noised_mean(clipped)
+        values = {name: released[name].to(parameter.dtype) for name, parameter in parameters.items()}
+        return Release(values, self.config.event(1), step)
 
     def _sampled(self) -> list[str]:
-        """Patients of this step, each drawn by a coin of its own."""
+        """Patients of this step, each drawn by a coin of its own; of more than the cap, a random subset."""
         coins = self._sampler.bernoulli(len(self._patients), self.config.sampling_probability)
-        return [self._patients[place] for place in np.flatnonzero(coins)]
+        drawn = np.flatnonzero(coins)
+        if self.config.batch_cap is not None and len(drawn) > self.config.batch_cap:
+            drawn = drawn[np.sort(self._sampler.subset(len(drawn), self.config.batch_cap))]
+        return [self._patients[place] for place in drawn]
 
     def _noised_mean(self, clipped: ClippedSum) -> dict[str, Tensor]:
-        """The sum with fresh noise on every coordinate, over the public divisor."""
+        """The sum with fresh noise on every coordinate, over the public divisor; float64, on the CPU."""
         noise_stddev = self.config.noise_multiplier * clipped.sensitivity
+        if clipped.lattice_step is not None:
+            return self._noised_mean_on_the_lattice(clipped.counts(), noise_stddev, clipped.lattice_step)
         released = {}
         for name, value in clipped.values().items():
-            dtype = np.float64 if value.dtype == torch.float64 else np.float32
-            dp_noise = torch.from_numpy(self._dp_noise.gaussian(tuple(value.shape), dtype))
+            dp_noise = torch.from_numpy(self._dp_noise.gaussian(tuple(value.shape), clipped.noise_dtype(name))).double()
             released[name] = dp_noise.mul_(noise_stddev).add_(value.cpu()).div_(self.config.expected_batch_size)
+        return released
+
+    def _noised_mean_on_the_lattice(
+        self, counts: Mapping[str, Tensor], noise_stddev: float, step: float
+    ) -> dict[str, Tensor]:
+        """The same in whole numbers: floor(x + 1/2) moves along with whole numbers, as rounding to even does not."""
+        released = {}
+        for name, count in counts.items():
+            dp_noise = torch.from_numpy(self._dp_noise.gaussian(tuple(count.shape), np.float64))
+            whole = dp_noise.mul_(noise_stddev / step).add_(0.5).floor_().add_(count.cpu())
+            released[name] = whole.mul_(step).div_(self.config.expected_batch_size)
         return released
 
 
@@ -204,12 +253,14 @@ def clipped_sum(
     step: int,
     clipping_norm: float,
     settings: ExecutionSettings,
+    lattice: bool = False,
 ) -> ClippedSum:
     """Sum of the patients' clipped gradients: not yet noised, so for the mechanism and its audit only."""
-    clipped = ClippedSum(parameters, clipping_norm=clipping_norm)
+    clipped = ClippedSum(parameters, clipping_norm=clipping_norm, lattice=lattice)
     with no_shared_stream():
         for chunk in chunks(patients, settings.chunk_size):
-            terms = drawn_terms(loss, chunk, patient_stream, step)
+            with no_patient_mixing():
+                terms = drawn_terms(loss, chunk, patient_stream, step)
             clipped.fold(patient_gradients(loss, parameters, terms, settings))
     return clipped
 

@@ -22,6 +22,7 @@ from privacy.errors import ConfigInvalid, MechanismMisused, PolicyRefused
 from privacy.events import LedgerContext, NonPrivate
 from privacy.ledger import Ledger
 from privacy.mechanism import Release, check_expected_batch_size, checked_patients, checked_stream, drawn_terms
+from privacy.patient_mixing import no_patient_mixing
 from privacy.patient_stream import SeededPatientStream
 from privacy.shared_streams import no_shared_stream
 
@@ -96,7 +97,7 @@ class NonPrivateMechanism:
             raise MechanismMisused("No step is open: take steps inside `open`, and no more than it opened.")
         step, self._taken = self._taken, self._taken + 1
         sums = {name: torch.zeros_like(value, requires_grad=False) for name, value in parameters.items()}
-        with no_shared_stream():
+        with no_shared_stream(), no_patient_mixing():
             for chunk in chunks(self._sampled(step), self.settings.chunk_size):
                 terms = drawn_terms(loss, chunk, self._patient_stream, step)
                 self._add_gradients(sums, loss, parameters, terms)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -20,6 +20,8 @@ from privacy.errors import ConfigInvalid, OutsideDeclaration, PolicyRefused
 DELTA_SHARE = 0.1
 """delta may be at most this share of 1 / declared_patients (notes/privacy.md section 5.3)."""
 ROUNDING = 1.0 + 1e-9
+PUBLIC_FIGURES = frozenset({"epsilon_spent"})
+"""Figures that follow from public numbers alone (planned steps and noise), so that nothing was measured."""
 
 
 class SitePolicy(BaseModel):
@@ -38,21 +40,41 @@ class SitePolicy(BaseModel):
     """Over the lifetime of these patients, all studies together."""
     max_epsilon_per_study: Annotated[float, Field(gt=0)]
     max_delta: Annotated[float, Field(gt=0, lt=1)]
-    """Of one study, and of all together."""
+    """Over the lifetime of these patients, all studies together."""
+    max_delta_per_study: Annotated[float, Field(gt=0, lt=1)]
+    """`max_delta` where the file does not say it."""
     allowed_stages: tuple[str, ...]
+    coordinators: tuple[str, ...] = ()
+    """Who may coordinate a study, by the name that the study gives; empty for whoever a person here approves."""
     minimum_patients: Annotated[int, Field(ge=1)] = 50
     """No study below this."""
+    minimum_count: Annotated[int, Field(ge=1)] = 11
+    """No number leaves that counts, or was measured over, fewer patients than this. Eleven is the least cell that US
+    Medicare and Medicaid (CMS cell size suppression policy) let anybody publish."""
+    metrics_leave: bool = False
+    """Whether figures that were measured on patients may leave, noised and charged. What was spent always does."""
     allow_non_private: bool = False
     """True lets a study train here without differential privacy: for public data only."""
     patient_ids: Literal["real", "pseudo"] = "real"
     """`pseudo` where patients are known only by guesswork: then no patient-level claim is made."""
 
+    @model_validator(mode="before")
+    @classmethod
+    def _filled(cls, values: Any) -> Any:
+        if isinstance(values, dict) and "max_delta" in values:
+            return {"max_delta_per_study": values["max_delta"]} | values
+        return values
+
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if self.declared_patients > self.max_patients:
             raise ValueError("`declared_patients` is above `max_patients`")
+        if self.declared_patients < self.minimum_count:
+            raise ValueError("`declared_patients` leaves the site and is below its `minimum_count`")
         if self.max_epsilon_per_study > self.max_epsilon:
             raise ValueError("`max_epsilon_per_study` is above `max_epsilon`")
+        if self.max_delta_per_study > self.max_delta:
+            raise ValueError("`max_delta_per_study` is above `max_delta`")
         if not self.declared_flows or len(set(self.declared_flows)) != len(self.declared_flows):
             raise ValueError("`declared_flows` needs at least one flow, and each once")
         return self
@@ -91,12 +113,15 @@ class SitePolicy(BaseModel):
         private: bool,
         epsilon: float | None,
         delta: float | None,
+        coordinator: str,
     ) -> None:
         """Whether a study with these terms may run here. Raises PolicyRefused with the first reason against it.
 
         `declared_patients` and `flows` are what the study says this site declared; `epsilon` and `delta` are its
-        whole cost here (None for a non-private study).
+        whole cost here (None for a non-private study); `coordinator` is the name by which it says who runs it.
         """
+        if self.coordinators and coordinator not in self.coordinators:
+            raise PolicyRefused("The study's coordinator is not among those that this site's policy names.")
         self._check_declared(declared_patients, flows)
         if forbidden := [stage for stage in stages if stage not in self.allowed_stages]:
             raise PolicyRefused(
@@ -108,6 +133,17 @@ class SitePolicy(BaseModel):
             raise PolicyRefused(
                 "The study trains without privacy here, which this site's policy does not allow: turn privacy on."
             )
+
+    def check_leaving(self, figures: Iterable[str], *, expected_patients: float) -> None:
+        """Whether these figures may leave beside a release. Raises PolicyRefused.
+
+        `expected_patients` is the public number of patients that a figure was measured over, in expectation.
+        """
+        measured = sorted(set(figures) - PUBLIC_FIGURES)
+        if measured and not self.metrics_leave:
+            raise PolicyRefused(f"This site's policy lets no measured figure leave: take {_listed(measured)} out.")
+        if measured and expected_patients < self.minimum_count:
+            raise PolicyRefused(f"{_listed(measured)} would stand on fewer patients than `minimum_count` allows.")
 
     def _check_declared(self, declared_patients: int, flows: Sequence[str]) -> None:
         if self.declared_patients < self.minimum_patients:
@@ -131,7 +167,7 @@ class SitePolicy(BaseModel):
                 f"The study would spend epsilon {epsilon:.4g} here, and this site's policy allows"
                 f" {self.max_epsilon_per_study:.4g} a study."
             )
-        limit = min(self.max_delta, DELTA_SHARE / self.declared_patients)
+        limit = min(self.max_delta_per_study, DELTA_SHARE / self.declared_patients)
         if delta > limit * ROUNDING:
             raise PolicyRefused(f"The study's delta of {delta:.3g} is above the {limit:.3g} that this site allows.")
 

@@ -27,6 +27,8 @@ class Code(StrEnum):
     """The initial generator installed at the site is not the one the study names."""
     MALFORMED = "malformed"
     """The request does not follow the wire contract."""
+    CANCELLED = "cancelled"
+    """The site's own people stopped the round, or took the site out of the study."""
     SITE_FAILED = "site-failed"
     """Anything else; the site's own log knows it by the incident number."""
 
@@ -60,5 +62,7 @@ class Refusal(StrEnum):
     WRONG_DTYPE = "wrong-dtype"
     NON_FINITE = "non-finite"
     NORM_EXCEEDED = "norm-exceeded"
+    LEDGER_REWOUND = "ledger-rewound"
+    """The site's ledger is older than what the site reported in an earlier round: it has forgotten spending."""
     ASKED_TWICE = "asked-twice"
     """The site asked a second time for groups, or for groups that the round does not read."""

@@ -73,6 +73,6 @@ class TrainReply:
     missing: tuple[str, ...] = ()
     """With `needs-groups`: groups of `reads` that the site does not hold."""
     event_digest: str = ""
-    """Digest of the ledger's entry for this release."""
+    """The ledger's entry for this release as `NUMBER:DIGEST`; the coordinator keeps it, so that an old ledger shows."""
     metrics: Mapping[str, float] = field(default_factory=dict)
     """Releases too: public constants (`epsilon_spent`) or noised and charged."""

@@ -96,6 +96,12 @@ class PrivacyTerms(Terms):
     """δ = delta_fraction / declared_patients."""
     spare_rounds: Annotated[float, Field(ge=0, le=1)] = 0.1
     """Share of extra rounds calibrated into the noise for rounds that die."""
+    batch_cap: bool = False
+    """Whether a step takes at most mean + 6 sqrt(mean) patients (at the site's `max_patients`), so that its time and
+    memory have a bound. Charged as its own kind of event; costs less than a thousandth of epsilon."""
+    lattice: bool = False
+    """Whether sum and noise are rounded to one lattice before they meet: no low-order bit of a release then tells which
+    patients were there (Mironov 2012). Costs time, and no epsilon."""
 
 
 class OptimizerSpec(Terms):
@@ -152,6 +158,8 @@ class Study(Terms):
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
     description: str = ""
+    coordinator: Annotated[str, Field(pattern=r"^([a-z0-9][a-z0-9-]{0,62})?$")] = ""
+    """Who runs the study, by the name that sites may allow in their policy; empty where nobody is named."""
     preset: Literal["tiny", "base"] = "tiny"
     generator: str = "shipped"
     """Folder of the initial generator, or `shipped` for the weights of the package."""

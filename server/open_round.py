@@ -18,6 +18,7 @@ from protocol.requests import TrainReply, TrainRequest
 from protocol.study import SiteSpec, StageSpec, Study
 from server.aggregation import GroupMean, check_update, norm_bound
 from server.exchange import Exchange
+from server.ledger_heads import LedgerHeads, head_of
 from server.rounds import ACCEPTED, RoundRecord, SiteOutcome
 
 
@@ -37,6 +38,7 @@ class OpenRound:
         groups: Groups,
         digests: Mapping[str, str],
         grid: Grid,
+        heads: LedgerHeads | None = None,
     ) -> None:
         self.stage, self.round_number = stage, round_number
         self.mean = GroupMean()
@@ -44,6 +46,7 @@ class OpenRound:
         self._study, self._study_digest = study, study_digest
         self._groups, self._digests = groups, digests
         self._shapes = {name: shapes_of(arrays) for name, arrays in groups.items()}
+        self._heads = heads or LedgerHeads()
         self._requests: dict[str, TrainRequest] = {}
         self._nodes: dict[str, int] = {}
         self._encoded: dict[str, ArrayRecord] = {}
@@ -132,6 +135,8 @@ class OpenRound:
             return Refusal.REPLAYED
         if reply.code is Code.NEEDS_GROUPS:
             return None
+        if (rewound := self._heads.refusal(site, reply)) is not None:
+            return rewound
         dimension = sum(math.prod(shape) for name in request.trains for shape in self._shapes[name].values())
         return check_update(
             reply.updates,
@@ -153,6 +158,8 @@ class OpenRound:
         self.mean.fold(reply.updates, aggregation_weight=self._study.site(site).aggregation_weight)
         outcome = self.outcomes[site]
         outcome.status = ACCEPTED
+        head = head_of(reply)
+        outcome.ledger_sequence, outcome.ledger_digest = head.sequence, head.digest
         outcome.metrics = {name: value for name, value in reply.metrics.items() if math.isfinite(value)}
         for name in reply.updates:
             self._trained[name] = self._trained.get(name, 0) + 1

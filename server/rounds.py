@@ -24,6 +24,10 @@ class SiteOutcome:
     bytes_up: int = 0
     metrics: dict[str, float] = field(default_factory=dict)
     """As released by the site, `epsilon_spent` among them."""
+    ledger_sequence: int = 0
+    """Number of the ledger entry that the site named; 0 where it named none. Grows from round to round."""
+    ledger_digest: str = ""
+    """That entry's digest: an audit asks whether the site's ledger still holds it."""
 
     @property
     def accepted(self) -> bool:

@@ -18,6 +18,7 @@ from flwr.supercore import log
 from protocol.digests import digest_group
 from protocol.study import StageSpec, Study
 from server.errors import NotEnoughSites, QuorumMissed
+from server.ledger_heads import LedgerHeads
 from server.open_round import OpenRound
 from server.optimizer import learning_rate
 from server.participants import Participants
@@ -52,6 +53,7 @@ class StudyStrategy(Strategy):
         self._training_clock, self._on_round, self._stop_after = training_clock, on_round, stop_after
         self._digests = {name: digest_group(arrays) for name, arrays in state.groups.items()}
         self._open: OpenRound | None = None
+        self._heads = LedgerHeads(round_log.read())
 
     # --- the loop -----------------------------------------------------------------------------------------------------
 
@@ -67,6 +69,7 @@ class StudyStrategy(Strategy):
             self.participants.meet(grid, again=round_number == 1)
             record = self._round(grid, stage, round_number)
             self._round_log.append(record)
+            self._heads.note(record)
             if not record.completed:
                 raise QuorumMissed(self._why(record))
             self._store.save(self.state)
@@ -92,6 +95,7 @@ class StudyStrategy(Strategy):
             groups=self.state.groups,
             digests=self._digests,
             grid=grid,
+            heads=self._heads,
         )
         for message in self.configure_train(round_number, ArrayRecord(), ConfigRecord(), grid):
             self._open.send(self._site_at(message.metadata.dst_node_id), message)

@@ -143,7 +143,7 @@ def prepare_site(
     A site that the study itself calls non-private holds records that are public already, so none are too few; every
     other keeps the least number of patients that a policy begins with.
     """
-    least = {} if spec.private else {"minimum_patients": 1}
+    least = {} if spec.private else {"minimum_patients": 1, "minimum_count": 1}
     folder.mkdir(parents=True)
     folder.chmod(0o700)
     SiteKeys.create(folder, pseudonym_key=pseudonym_key)

@@ -20,6 +20,8 @@ from client.records.reading_job import REPORT, JobReader, Outcome, report_row
 from client.records.reasons import Reason
 from client.records.sources import Filters, list_source
 from client.records.store import RecordStore
+from client.rights.opt_out import OptOuts
+from client.site_config import SitePaths
 from privacy.deidentify import Pseudonyms, known_words
 from privacy.keys import SiteKeys
 from privacy.report_text import deidentify
@@ -71,8 +73,9 @@ def ingest(
     store = RecordStore.open_or_create(Path(site_dir), image_size=image_size)
     try:
         known = frozenset(store.known_files())
-        reader = JobReader(pseudonyms, image_size, known, with_reports=bool(listing.reports))
-        intake = _Intake(store)
+        opted_out = OptOuts(SitePaths(Path(site_dir)), pseudonyms).now()
+        reader = JobReader(pseudonyms, image_size, known, opted_out, with_reports=bool(listing.reports))
+        intake = _Intake(store, opted_out)
         for done, outcome in enumerate(outcomes(reader, listing.jobs, workers=workers), start=1):
             intake.take(outcome)
             if progress is not None:
@@ -87,8 +90,8 @@ def ingest(
 class _Intake:
     """Gathers outcomes into transactions, and counts."""
 
-    def __init__(self, store: RecordStore) -> None:
-        self._store = store
+    def __init__(self, store: RecordStore, opted_out: frozenset[str]) -> None:
+        self._store, self._opted_out = store, opted_out
         self._batch: list[Outcome] = []
         self._seen: set[str] = set()
         self._reasons: Counter[Reason] = Counter()
@@ -130,7 +133,7 @@ class _Intake:
         for number, text in reports:
             study = pseudonyms.imaging_study(number)
             owners = self._store.patients_of_study(study)
-            if len(owners) != 1:
+            if len(owners) != 1 or owners[0] in self._opted_out:
                 unmatched += 1
                 continue
             clean = deidentify(text, known=[*self._words.get(study, ()), *known_words([number])])

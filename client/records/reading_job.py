@@ -18,6 +18,7 @@ from client.records.index import RecordRow
 from client.records.reading import Reading, content_of
 from client.records.reasons import Quarantined, Reason
 from client.records.sources import PICTURE_SUFFIXES, Job
+from client.rights.naming import names_of
 from privacy.deidentify import Identity, Pseudonyms
 from privacy.report_text import deidentify
 
@@ -55,6 +56,8 @@ class JobReader:
     pseudonyms: Pseudonyms
     image_size: int
     known_files: frozenset[str] = frozenset()
+    opted_out: frozenset[str] = frozenset()
+    """Keyed hashes of patients whose files are not taken (client/rights/naming.py)."""
     with_reports: bool = False
 
     def read(self, job: Job) -> Outcome:
@@ -90,6 +93,8 @@ class JobReader:
         identity = readings[0].identity
         if not identity.patient_id.strip():
             return Outcome(place, Reason.NO_PATIENT)
+        if names_of(identity, self.pseudonyms) & self.opted_out:
+            return Outcome(place, Reason.OPTED_OUT)
         pseudonym, study = self.pseudonyms.patient(identity), self._study(identity)
         images = tuple(
             (self._row(digest, number, pseudonym, study, reading), reading.array)

@@ -54,6 +54,8 @@ class Reason(StrEnum):
     """A picture without a row in the index CSV, so without patient and modality."""
     MISSING_FILE = "missing-file"
     """The index names a file that is not there, or lies outside the folder."""
+    OPTED_OUT = "patient-opted-out"
+    """On the hospital's opt-out list, or forgotten earlier."""
     DUPLICATE = "duplicate"
     """The same bytes a second time in one source."""
     READER_FAILED = "reader-failed"

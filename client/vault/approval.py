@@ -92,41 +92,35 @@ class Approvals:
         `patients` is the true number in the store: it is compared with the declaration here and goes no further.
         Raises OutsideDeclaration, GeneratorMismatch, PolicyRefused, BudgetExceeded, ConfigInvalid.
         """
-        site = self._named_site(study)
         digest = study.digest(version=VERSION)
         if digest in self.digests():
+            self._named_site(study)
             return self.get(digest)
+        plan = self.proposed(study, generator_digest=generator_digest, patients=patients, deployment=deployment)
+        if plan is not None:
+            self._ledger.approve(plan)
+        self._write(digest, study)
+        return self.get(digest)
+
+    def proposed(self, study: Study, *, generator_digest: str, patients: int, deployment: bool) -> StudyPlan | None:
+        """What `approve` would put into the ledger; None without privacy. Changes nothing. Raises as `approve`."""
+        site = self._named_site(study)
         if study.generator_digest != generator_digest:
             raise GeneratorMismatch(
                 "The generator folder installed here is not the one the study starts from: install that folder first."
             )
         private = study.privacy.enabled and site.private
-        self._check_policy(study, site, private=private)
+        check_policy(self._policy, study, site, private=private)
         self._check_store(patients)
         if deployment and study.federation.release_grid_seconds <= 0.0:
             raise PolicyRefused("The study releases replies at once, which shows how long a step took: set a grid.")
-        plan = _planned(study, site, digest) if private else None
-        if plan is not None:
-            self._ledger.approve(plan)
-        self._write(digest, study)
-        return self.get(digest)
+        return planned(self._policy, study, site, study.digest(version=VERSION)) if private else None
 
     def _named_site(self, study: Study) -> SiteSpec:
         try:
             return study.site(self._policy.name)
         except StudyInvalid:
             raise PolicyRefused(f"The study does not name this site, {self._policy.name}, among its sites.") from None
-
-    def _check_policy(self, study: Study, site: SiteSpec, *, private: bool) -> None:
-        """What the study would spend is known before any noise is calibrated: calibration stays below `max_epsilon`."""
-        self._policy.check(
-            declared_patients=site.declared_patients,
-            stages=[stage.name for stage in study.stages],
-            flows=site.flows,
-            private=private,
-            epsilon=study.privacy.max_epsilon if private else None,
-            delta=_delta(study, site) if private else None,
-        )
 
     def _check_store(self, patients: int) -> None:
         check_store(self._policy, patients=patients)
@@ -153,20 +147,37 @@ class Approvals:
             raise NotApproved("This study was approved with another version of fedm2g: approve it again.")
         site = study.site(self._policy.name)
         private = study.privacy.enabled and site.private
-        self._check_policy(study, site, private=private)  # the policy may have become stricter since
+        check_policy(self._policy, study, site, private=private)  # the policy may have become stricter since
+        self._ledger.check_lifetime()
         plan = self._ledger.plan(digest)
         if private and plan is None:
             raise StateDamaged("The ledger holds no plan of an approved study: restore the ledger or approve again.")
         return Approval(digest=digest, study=study, site=site, plan=plan if private else None)
 
 
-def _planned(study: Study, site: SiteSpec, digest: str) -> StudyPlan:
+def check_policy(policy: SitePolicy, study: Study, site: SiteSpec, *, private: bool) -> None:
+    """Whether the policy takes the study. What it would spend is known before any noise is calibrated, because
+    calibration stays below `max_epsilon`. Raises PolicyRefused."""
+    policy.check(
+        declared_patients=site.declared_patients,
+        stages=[stage.name for stage in study.stages],
+        flows=site.flows,
+        private=private,
+        epsilon=study.privacy.max_epsilon if private else None,
+        delta=_delta(study, site) if private else None,
+        coordinator=study.coordinator,
+    )
+
+
+def planned(policy: SitePolicy, study: Study, site: SiteSpec, digest: str) -> StudyPlan:
+    """All that a private study may spend at this site, calibrated. Raises ConfigInvalid."""
     return plan_study(
         study_digest=digest,
         stages={s.name: (s.sampling_probability, s.rounds * s.steps_per_round) for s in study.stages},
         spare=study.privacy.spare_rounds,
         max_epsilon=study.privacy.max_epsilon,
         delta=_delta(study, site),
+        capped_at=policy.max_patients if study.privacy.batch_cap else None,
     )
 
 

@@ -37,7 +37,7 @@ class IncidentLog:
     """The site's own account of what went wrong."""
 
     def __init__(self, path: Path) -> None:
-        self._handler = _PrivateFile(path, maxBytes=MAX_BYTES, backupCount=BACKUPS, encoding="utf-8", delay=True)
+        self._handler = PrivateFile(path, maxBytes=MAX_BYTES, backupCount=BACKUPS, encoding="utf-8", delay=True)
 
     def record(self, error: BaseException) -> Incident:
         """Write the error with its traceback; the incident number finds it again. A full disk costs the text only."""
@@ -58,14 +58,16 @@ class IncidentLog:
 
 
 def wire_code(error: BaseException) -> Code:
-    """The error's own `code` where the closed table knows it, else `site-failed`."""
-    try:
-        return Code.read(getattr(error, "code", Code.SITE_FAILED))
-    except MalformedMessage:
-        return Code.SITE_FAILED
+    """The `code` of the error's class, or of the nearest class above it that the closed table knows."""
+    for kind in (error, *type(error).__mro__):
+        try:
+            return Code.read(kind.code)
+        except (AttributeError, MalformedMessage):
+            continue
+    return Code.SITE_FAILED
 
 
-class _PrivateFile(RotatingFileHandler):
+class PrivateFile(RotatingFileHandler):
     """A rotating file that only its owner can read, and whose own failures stay silent."""
 
     def _open(self) -> TextIOWrapper:

@@ -7,6 +7,7 @@ stays in memory between rounds: the shared generator, each study's patients as f
 from __future__ import annotations
 
 import hashlib
+import json
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -19,6 +20,7 @@ import torch
 from torch import Tensor
 
 from client.records.store import RecordStore
+from client.rights.opt_out import OptOuts, honouring
 from client.vault.approval import Approval
 from client.vault.dataset import PatientFeatures
 from client.vault.errors import GeneratorMismatch, StateDamaged
@@ -26,7 +28,9 @@ from client.vault.feature_cache import FeatureCache
 from client.vault.features import FeatureBuilder
 from client.vault.generators import SharedGenerator, shared_generator
 from client.vault.groups import HeldGroups
+from client.vault.hooked_stage import HookedStage
 from client.vault.spending import epsilon_so_far
+from client.vault.watch import RoundWatch, watched
 from medm2g.stages import build_stage
 from privacy.engines import ExecutionSettings, PatientLoss
 from privacy.events import LedgerContext
@@ -51,7 +55,7 @@ class RoundRelease:
     updates: dict[str, dict[str, np.ndarray]]
     """By group: minus the noised mean gradient, or the move of local SGD over its rate."""
     event_digest: str
-    """Of the ledger entry under which it was reserved."""
+    """The ledger's head with the entry under which it was reserved, `NUMBER:DIGEST`."""
     metrics: dict[str, float]
     """Public constants only: no loss leaves, because none is noised and charged yet."""
 
@@ -65,14 +69,20 @@ class Trainer:
         ledger: Ledger,
         keys: SiteKeys,
         *,
+        opt_outs: OptOuts,
         generator_folder: Path,
         caches: Path,
-        execution: ExecutionSettings,
+        execution: ExecutionSettings | None = None,
+        watch: RoundWatch | None = None,
     ) -> None:
+        """`watch` is told of every step and may stop the round between two of them."""
         self.training_seconds = 0.0
         """Inside the mechanism's steps."""
         self._store, self._ledger, self._keys = store, ledger, keys
-        self._generator_folder, self._caches, self._execution = generator_folder, caches, execution
+        self._opt_outs = opt_outs
+        self._generator_folder, self._caches = generator_folder, caches
+        self._execution = execution or DEFAULT_EXECUTION
+        self._watch = watch or RoundWatch()
         self._shared: SharedGenerator | None = None
         self._stages: dict[tuple[object, ...], tuple[PatientFeatures, PatientLoss]] = {}
 
@@ -101,11 +111,14 @@ class Trainer:
             parameters = _parameters(groups, self.shared)
             self._load_frozen(approval, stage, request, held)
             patients, loss = self._stage(approval, stage, request)
-            mechanism = self._mechanism(approval, stage, request.round_number, patients.pseudonyms())
+            present = self._opt_outs.participating(patients.pseudonyms())
+            mechanism = self._mechanism(approval, stage, request.round_number, present)
+            self._watch.check()  # the last moment at which stopping costs nothing
             with mechanism.open(stage.steps_per_round):
-                event_digest = self._ledger.head().digest
+                event_digest = str(self._ledger.head())
                 started = time.perf_counter()
-                update = _steps(mechanism, loss, parameters, stage)
+                heeding = watched(honouring(loss, self._opt_outs), self._watch)
+                update = _steps(mechanism, heeding, parameters, stage, self._watch)
                 self.training_seconds += time.perf_counter() - started
                 yield RoundRelease(
                     updates={name: {key: update[key] for key in arrays} for name, arrays in groups.items()},
@@ -148,7 +161,7 @@ class Trainer:
     ) -> tuple[PatientFeatures, PatientLoss]:
         """The stage's patients and loss, kept for the next round; those of an earlier stage are let go."""
         frozen = tuple(sorted((name, digest) for name, digest in request.reads.items() if name not in request.trains))
-        place = (approval.digest, stage.name, frozen)
+        place = (approval.digest, stage.name, frozen, self._held_by_store())
         if place not in self._stages:
             self._stages.clear()
             patients = self._patients(approval, stage)
@@ -163,11 +176,15 @@ class Trainer:
                 source_prompts=approval.study.training.source_prompts,
                 anchors=self.shared.anchors,
             )
-            self._stages[place] = (
-                patients,
-                cast(PatientLoss, loss),
-            )  # its Term is its own room's, of the same structure
+            # A stage's Term is its own room's, of the same structure.
+            hooked = HookedStage(loss) if self._execution.engine == "opacus" else cast(PatientLoss, loss)
+            self._stages[place] = (patients, hooked)
         return self._stages[place]
+
+    def _held_by_store(self) -> str:
+        """Changes when another process adds or forgets records: whoever left must not linger in memory."""
+        held = json.dumps([self._store.patients(), self._store.counts()], sort_keys=True)
+        return hashlib.sha256(held.encode()).hexdigest()
 
     def _patients(self, approval: Approval, stage: StageSpec) -> PatientFeatures:
         """The store through the frozen networks; what an earlier store or generator left in the cache is erased."""
@@ -207,13 +224,17 @@ class Trainer:
                 context=context,
                 seed=seed,
             )
+        planned = approval.plan.stage_plan(stage.name)
         return Mechanism(
             MechanismConfig.from_declared(
-                noise_multiplier=approval.plan.noise_multiplier,
+                noise_multiplier=planned.event(approval.plan.noise_multiplier).noise_multiplier,
                 clipping_norm=stage.clipping_norm,
-                sampling_probability=stage.sampling_probability,
+                sampling_probability=planned.sampling_probability,
                 declared_patients=declared,
                 steps=stage.steps_per_round,
+                batch_cap=planned.batch_cap,
+                max_patients=planned.max_patients,
+                lattice=approval.study.privacy.lattice,
             ),
             self._execution,
             noise=NoiseStream(),
@@ -225,7 +246,11 @@ class Trainer:
 
 
 def _steps(
-    mechanism: Mechanism | NonPrivateMechanism, loss: PatientLoss, parameters: dict[str, Tensor], stage: StageSpec
+    mechanism: Mechanism | NonPrivateMechanism,
+    loss: PatientLoss,
+    parameters: dict[str, Tensor],
+    stage: StageSpec,
+    watch: RoundWatch,
 ) -> dict[str, np.ndarray]:
     """The round's update: one step's gradient, or the sum of `steps_per_round` gradients along local SGD; negated.
 
@@ -234,6 +259,7 @@ def _steps(
     total: dict[str, Tensor] = {}
     for step in range(stage.steps_per_round):
         gradient = mechanism.step(parameters, loss).values
+        watch.step_taken()
         total = {name: total[name] + value for name, value in gradient.items()} if total else dict(gradient)
         if step + 1 < stage.steps_per_round:
             parameters = {

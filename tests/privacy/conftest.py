@@ -80,6 +80,24 @@ class ToyLoss:
         head = features if kind == "left" else features[0]
         return torch.func.functional_call(self.nets[kind], _under(parameters, f"{kind}."), (head,)).square().mean()
 
+    @property
+    def network(self) -> nn.Module:
+        """For the engine `opacus`."""
+        return self.nets
+
+    def batch_losses(self, kind: str, tensors: dict[str, Tensor]) -> Tensor:
+        """The same, patients as one batch, by the layers themselves."""
+        features = self.nets["shared"](tensors["x"].to(self.parameters["shared.weight"].dtype))
+        if kind == "left":
+            return self.nets["left"](features).square().flatten(1).mean(1)
+        return self.nets["right"][2](self.nets["right"][0](features).flatten(1)).square().mean(1)
+
+    def owners_of_rows(self, kind: str, tensors: dict[str, Tensor], rows: int) -> Tensor:
+        """One row for each patient."""
+        if rows != len(tensors["x"]):
+            raise ValueError(rows)
+        return torch.arange(rows)
+
 
 def _under(parameters: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {name.removeprefix(prefix): value for name, value in parameters.items() if name.startswith(prefix)}

@@ -35,7 +35,7 @@ def norm(values: dict[str, torch.Tensor]) -> float:
 
 def test_a_short_gradient_enters_as_it_is() -> None:
     gradient = torch.tensor([[0.3, 0.4]])
-    assert torch.equal(summed(rows_of(w=gradient), {"w": torch.zeros(2)}, 1.0)["w"], gradient[0])
+    assert torch.equal(summed(rows_of(w=gradient), {"w": torch.zeros(2)}, 1.0)["w"], gradient[0].double())
 
 
 @given(st.floats(1e-3, 1e15), st.floats(1e-6, 1e6), st.sampled_from([torch.float32, torch.float64]))
@@ -57,7 +57,82 @@ def test_a_patient_that_is_not_finite_or_overflows_counts_as_zero_and_spoils_nob
     good = torch.tensor([0.3, 0.4])
     rows = torch.stack([good, torch.tensor([poison, poison]), good])
     values = summed(rows_of(w=rows), {"w": torch.zeros(2)}, 1.0)["w"]
-    assert torch.allclose(values, 2 * good)
+    assert torch.allclose(values, 2 * good.double())
+
+
+@pytest.mark.parametrize("size", [255, 256, 4_000_003])
+def test_a_norm_over_millions_of_numbers_is_not_too_small(size: int) -> None:
+    """Planted by the last size: float32 adds up four million equal squares to a thousandth less than they are."""
+    row = torch.full((1, size), 0.1)
+    exact = float(row.double().norm())
+    assert math.sqrt(float(rows_of(w=row).squared_norms())) == pytest.approx(exact, rel=7.7e-6)
+    assert norm(summed(rows_of(w=row), {"w": torch.zeros(size)}, 1.0)) <= 1.0
+    if size > 1_000_000:
+        assert float(torch.linalg.vector_norm(row, dim=1)) < exact * (1 - 1e-4), "the plain norm, which was used before"
+
+
+def test_sums_over_many_patients_do_not_round() -> None:
+    """Sixteen million and one patients of gradient one, in float32, are sixteen million and none."""
+    clipped = ClippedSum({"w": torch.zeros(1)}, clipping_norm=1e9)
+    clipped.fold(rows_of(w=torch.tensor([[2.0**24], [1.0]])))
+    assert clipped.values()["w"].item() == 2.0**24 + 1
+
+
+# --- on a lattice ----------------------------------------------------------------------------------------------------
+
+
+def lattice_sum(rows: torch.Tensor, clipping_norm: float, *, chunk: int) -> ClippedSum:
+    clipped = ClippedSum({"w": torch.zeros(rows.shape[1], dtype=rows.dtype)}, clipping_norm=clipping_norm, lattice=True)
+    for part in rows.split(chunk):
+        clipped.fold(rows_of(w=part))
+    return clipped
+
+
+@pytest.mark.parametrize("clipping_norm", [0.3, 1.0, 1e-3])
+def test_on_a_lattice_sums_are_whole_numbers_and_exact_in_any_order(clipping_norm: float) -> None:
+    rows = torch.randn(40, 300, generator=torch.Generator().manual_seed(3)) * 10 ** torch.linspace(-6, 6, 40)[:, None]
+    one, other = lattice_sum(rows, clipping_norm, chunk=40), lattice_sum(rows.flip(0), clipping_norm, chunk=3)
+    counts = one.counts()["w"]
+    assert torch.equal(counts, counts.round()) and torch.equal(counts, other.counts()["w"])
+    assert counts.abs().max() > 1000, "fine enough to carry the signal"
+    plain = ClippedSum({"w": torch.zeros(300)}, clipping_norm=clipping_norm)
+    plain.fold(rows_of(w=rows))
+    assert (one.values()["w"] - plain.values()["w"]).norm() < 1e-3 * 40 * clipping_norm
+
+
+def test_on_a_lattice_a_patient_moves_the_sum_by_at_most_the_clipping_norm_in_whole_numbers() -> None:
+    """Integer arithmetic: no rounding hides anything. Cutting towards zero keeps it below: see the next test."""
+    rows = torch.randn(9, 500, generator=torch.Generator().manual_seed(4)) * 5
+    whole = lattice_sum(rows, 1.0, chunk=4)
+    assert whole.lattice_step is not None
+    for gone in range(9):
+        rest = lattice_sum(torch.cat([rows[:gone], rows[gone + 1 :]]), 1.0, chunk=4)
+        moved = (whole.counts()["w"] - rest.counts()["w"]).to(torch.int64)
+        assert float((moved * moved).sum()) * whole.lattice_step**2 <= 1.0
+
+
+def test_planted_rounding_to_the_nearest_would_exceed_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Coordinates just above half a step, on a coarse lattice: nearest doubles the norm, towards zero erases it."""
+    from privacy import clipping
+
+    monkeypatch.setattr(clipping, "LATTICE_BITS", 0)
+    step = clipping.lattice_step_for(1.0, 1000)
+    row = torch.full((1, 1000), 0.51 * step)
+    assert not lattice_sum(row, 1.0, chunk=1).counts()["w"].any()
+    monkeypatch.setattr(torch.Tensor, "trunc_", torch.Tensor.round_)
+    rounded = lattice_sum(row, 1.0, chunk=1).values()["w"]
+    assert rounded.norm() > 1.9 * row.double().norm()
+
+
+def test_the_lattice_depends_on_public_numbers_only() -> None:
+    from privacy.clipping import LATTICE_BITS, lattice_step_for
+
+    for clipping_norm, coordinates in ((1.0, 1), (0.4, 1_000_003), (1e-3, 7)):
+        step = lattice_step_for(clipping_norm, coordinates)
+        assert math.log2(step) == int(math.log2(step)), "a power of two: division by it is exact"
+        assert 0.5 <= step * math.sqrt(coordinates) * 2**LATTICE_BITS / clipping_norm <= 1.0
+    with pytest.raises(MechanismMisused):
+        ClippedSum({"w": torch.zeros(1)}, clipping_norm=1.0).counts()
 
 
 def test_zero_and_missing_gradients_enter_as_zero() -> None:

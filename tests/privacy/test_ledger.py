@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
+import random
+import shutil
 import sqlite3
 import stat
 import subprocess
@@ -29,6 +29,7 @@ from privacy.events import NonPrivate, SampledGaussian, StudyPlan, decode_event,
 from privacy.ledger import Ledger
 
 ROOT = Path(__file__).resolve().parents[2]
+DRIVER = Path(__file__).with_name("ledger_driver.py")
 
 
 def one_step(site: Any, stage: str = "align") -> SampledGaussian:
@@ -140,7 +141,7 @@ def test_two_studies_cost_at_most_their_sum_and_no_less_than_together(site: Any,
     site.ledger.reserve(spent, site.context())
     site.ledger.reserve(spent, replace(site.context(), study_digest=other.study_digest))
     together = site.ledger.epsilon_spent(delta=1e-3)
-    assert epsilon([spent, spent], delta=1e-3) <= together <= 2 * epsilon([spent], delta=5e-4)
+    assert epsilon([spent, spent], delta=1e-3) <= together <= 2 * epsilon([spent], delta=2.5e-4)
     assert site.ledger.epsilon_spent(delta=1e-3, study_digest=doubles.STUDY) == epsilon([spent], delta=1e-3)
 
 
@@ -173,53 +174,40 @@ def test_threads_cannot_spend_the_same_step_twice(
     site.ledger.verify()
 
 
-SPENDER = """
-import json, sys
-from pathlib import Path
-from privacy.events import LedgerContext
-from privacy.keys import SiteKeys
-from privacy.ledger import Ledger
-from privacy.policy import SitePolicy
-folder = Path(sys.argv[1])
-policy = SitePolicy.from_dict(json.loads(sys.argv[2]))
-ledger = Ledger(folder / "ledger.sqlite", SiteKeys.open(folder).signing_key, policy)
-event = ledger.plan(sys.argv[3]).stage_event("align").one_step()
-print("ready", flush=True)
-for number in range(1, 10_000):
-    reservation = ledger.reserve(event, LedgerContext(study_digest=sys.argv[3], stage="align", round_number=number))
-    print("reserved", flush=True)  # from here on noised values could leave
-    ledger.commit(reservation)
-"""
+def drive(what: str, site: Any, study: str, argument: object) -> list[Any]:
+    policy = json.dumps(site.policy.model_dump(mode="json"))
+    command = [sys.executable, str(DRIVER), what, str(site.path.parent), policy, study, json.dumps(argument)]
+    environment = {"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 0, done.stderr
+    return [json.loads(line) for line in done.stdout.splitlines()]
 
 
 def test_kill_minus_nine_at_any_moment_never_undercounts(
-    tmp_path: Path, doubles: SimpleNamespace, make_site: Callable[..., Any]
+    doubles: SimpleNamespace, make_site: Callable[..., Any]
 ) -> None:
+    """At calls spread over one reservation and its commit, and at moments inside SQLite's own commit."""
     site = make_site(max_epsilon=1e6, max_epsilon_per_study=1e6)
     long = doubles.plan(study_digest="6" * 64, steps=4000)
     site.ledger.approve(long)
-    policy = json.dumps(site.policy.model_dump(mode="json"))
-    acknowledged = 0
-    for count, delay in ((0, 0.0), (1, 0.0), (1, 0.002), (2, 0.005), (3, 0.009)):
-        child = subprocess.Popen(
-            [sys.executable, "-c", SPENDER, str(site.path.parent), policy, long.study_digest],
-            stdout=subprocess.PIPE,
-            text=True,
-            cwd=ROOT,
-        )
-        assert child.stdout is not None and child.stdout.readline() == "ready\n"
-        acknowledged += sum(child.stdout.readline() == "reserved\n" for _ in range(count))
-        time.sleep(delay)
-        os.kill(child.pid, signal.SIGKILL)
-        acknowledged += child.stdout.read().count("reserved\n")
-        child.wait()
-        child.stdout.close()
-        reopened = Ledger(site.path, site.keys.signing_key, site.policy)
-        spent = 4000 - reopened.steps_left(long.study_digest, "align")
-        assert spent >= acknowledged
-        reopened.reserve(long.stage_event("align").one_step(), replace(site.context(), study_digest=long.study_digest))
-        acknowledged += 1
-    assert acknowledged >= 5 + 7
+    draw = random.Random(3)
+    between = sorted(draw.sample(range(1, 500), 32))
+    inside = [draw.uniform(0.0, 0.02) for _ in range(12)]
+    found = drive("kill", site, long.study_digest, [*between, *inside])
+    assert len(found) == 44 and all(line["anchored"] for line in found)
+    assert all(line["spent"] >= line["acknowledged"] and line["grew"] >= line["new"] for line in found)
+    # The points do lie before, between and after: nothing kept, kept but not acknowledged, acknowledged.
+    kinds = {(line["grew"], line["new"]) for line in found if isinstance(line["point"], int)}
+    assert {(0, 0), (1, 0), (1, 1)} <= kinds
+    assert site.ledger.steps_left(long.study_digest, "align") == 4000 - found[-1]["spent"]
+
+
+def test_processes_cannot_spend_the_same_step_twice(site: Any, doubles: SimpleNamespace) -> None:
+    (answers,) = drive("race", site, doubles.STUDY, 4)
+    won = [answer for answer in answers if answer != "refused"]
+    assert len(answers) == 32 and len(won) == len(set(won)) == 20
+    assert site.ledger.steps_left(doubles.STUDY, "align") == 0
+    site.ledger.verify()
 
 
 def tampered(site: Any, statement: str) -> None:
@@ -269,24 +257,18 @@ def test_a_chain_recomputed_under_another_key_is_found(site: Any) -> None:
 
 
 def test_an_old_copy_put_back_is_found_by_a_head_kept_elsewhere(site: Any) -> None:
-    old = site.path.read_bytes()
+    """With the keys' own memory of it: all that the coordinator's records are for, since nothing here can tell."""
+    backup = site.path.parent / "backup"
+    shutil.copytree(site.path.parent, backup)
     spend(site, 2)
-    head = site.ledger.head()
-    site.ledger.verify(anchored=head)
-    site.path.write_bytes(old)
-    site.ledger.verify()
-    with pytest.raises(LedgerTampered, match="old copy"):
-        site.ledger.verify(anchored=head)
-
-
-def test_a_branch_grown_from_an_old_copy_is_found_too(site: Any) -> None:
-    old = site.path.read_bytes()
-    spend(site, 2)
-    head = site.ledger.head()
-    site.path.write_bytes(old)
-    spend(site, 3)
-    with pytest.raises(LedgerTampered):
-        site.ledger.verify(anchored=head)
+    reported = chain.Head.read(str(site.ledger.head()))
+    site.ledger.verify(anchored=reported)
+    shutil.copytree(backup, site.path.parent, dirs_exist_ok=True)
+    reopened = Ledger(site.path, site.keys.signing_key, site.policy)
+    for branch in (0, 3):
+        spend(site, branch)
+        with pytest.raises(LedgerTampered, match="old copy was put back"):
+            reopened.verify(anchored=reported)
 
 
 @pytest.mark.parametrize("statement", ["UPDATE entries SET body = '{}'", "DELETE FROM entries"])

@@ -11,8 +11,11 @@ import pytest
 import torch
 from scipy import stats
 
+from privacy.accounting import PLAN_GRID, epsilon
+from privacy.clipping import lattice_step_for
 from privacy.engines import ExecutionSettings, Term
 from privacy.errors import BudgetExceeded, ConfigInvalid, MechanismMisused
+from privacy.events import CappedSampledGaussian, LedgerContext, StagePlan, StudyPlan
 from privacy.mechanism import Mechanism, MechanismConfig
 from privacy.noise import NoiseStream
 from privacy.patient_stream import PatientStream, SeededPatientStream
@@ -290,6 +293,10 @@ def test_a_loss_that_moves_a_shared_stream_is_refused(
         {"expected_batch_size": float("nan")},
         {"declared_patients": 0},
         {"steps": 0},
+        {"clipping_norm": 1e-12},
+        {"batch_cap": 60},
+        {"max_patients": 100},
+        {"batch_cap": 46, "max_patients": 100},
     ],
 )
 def test_a_configuration_that_contradicts_itself_is_refused(changes: dict[str, Any]) -> None:
@@ -300,6 +307,9 @@ def test_a_configuration_that_contradicts_itself_is_refused(changes: dict[str, A
         "expected_batch_size": 20.0,
         "declared_patients": 100,
         "steps": 1,
+        "batch_cap": None,
+        "max_patients": None,
+        "lattice": False,
     }
     MechanismConfig(**values)  # type: ignore[arg-type]
     with pytest.raises(ConfigInvalid):
@@ -314,3 +324,143 @@ def test_no_field_of_the_configuration_has_a_default() -> None:
 def test_patients_draws_depend_on_round_and_step(site: Any) -> None:
     stream = PatientStream(site.keys.stream_key, study_digest="s", stage="align", round_number=1)
     assert stream.seed(step=0, pseudonym="p") != stream.seed(step=1, pseudonym="p")
+
+
+# --- capped draws ----------------------------------------------------------------------------------------------------
+
+
+class Capped:
+    """A site whose plan caps its draws, at q = 0.2 and at most 100 patients."""
+
+    CAP = 47
+
+    def __init__(self, make_site: Callable[..., Any], **changes: Any) -> None:
+        self.site = make_site(max_patients=100)
+        self.changes = {"batch_cap": self.CAP, "max_patients": 100} | changes
+
+    def mechanism(self, patients: list[str], **more: Any) -> Mechanism:
+        return self.site.mechanism(patients, round_number=1, **(self.changes | more))
+
+
+@pytest.fixture
+def capped(make_site: Callable[..., Any], doubles: SimpleNamespace) -> Capped:
+    made = Capped(make_site)
+    stages = (StagePlan(stage="align", sampling_probability=0.2, steps=20, batch_cap=47, max_patients=100),)
+    cost = epsilon([stage.event(2.0) for stage in stages], delta=doubles.DELTA, grid=PLAN_GRID)
+    made.site.ledger.approve(
+        StudyPlan(study_digest="c" * 64, noise_multiplier=2.0, stages=stages, delta=doubles.DELTA, epsilon=cost)
+    )
+    made.site.context = lambda **_: LedgerContext(study_digest="c" * 64, stage="align", round_number=1)
+    return made
+
+
+def test_no_more_patients_than_the_cap_enter_a_step_and_each_with_equal_chance(
+    capped: Capped, doubles: SimpleNamespace
+) -> None:
+    class Everybody(NoiseStream):
+        def bernoulli(self, count: int, probability: float) -> np.ndarray:
+            return np.ones(count, bool)
+
+    patients = [f"p{n}" for n in range(60)]
+    mechanism = capped.mechanism(patients, stream=Everybody)
+    drawn = np.array([np.isin(patients, mechanism._sampled()) for _ in range(2000)], float)
+    assert (drawn.sum(1) == capped.CAP).all()
+    assert all(stats.binomtest(int(count), 2000, capped.CAP / 60).pvalue > UNLIKELY for count in drawn.sum(0))
+
+
+def test_a_draw_below_the_cap_is_left_as_it_is(capped: Capped) -> None:
+    mechanism = capped.mechanism([f"p{n}" for n in range(50)])
+    sizes = np.array([len(mechanism._sampled()) for _ in range(2000)])
+    assert abs(sizes.mean() - 10) < 0.5 and abs(sizes.var() - 8) < 1.5
+
+
+def test_the_capped_event_is_planned_charged_and_executed(capped: Capped, doubles: SimpleNamespace) -> None:
+    loss, patients, parameters = fixed(doubles, [1.0])
+    mechanism = capped.mechanism(patients)
+    with mechanism.open(2):
+        release = mechanism.step(parameters, loss)
+    expected = CappedSampledGaussian(
+        sampling_probability=0.2, noise_multiplier=2.0, steps=2, batch_cap=47, max_patients=100
+    )
+    assert capped.site.ledger.events()["c" * 64] == [expected] and release.event == expected.one_step()
+
+
+def test_a_mechanism_with_another_cap_or_without_one_is_refused_by_the_ledger(capped: Capped) -> None:
+    for changes in ({"batch_cap": 48}, {"max_patients": 99}, {"batch_cap": None, "max_patients": None}):
+        with pytest.raises(MechanismMisused), capped.mechanism(["p"], **changes).open(1):
+            pass
+
+
+def test_a_cap_is_refused_where_none_was_planned(site: Any) -> None:
+    with pytest.raises(MechanismMisused), site.mechanism(["p"], batch_cap=47, max_patients=100).open(1):
+        pass
+
+
+def test_more_patients_than_the_cap_was_charged_for_are_refused(capped: Capped) -> None:
+    with pytest.raises(MechanismMisused) as refused:
+        capped.mechanism([f"p{n}" for n in range(101)])
+    assert "101" not in str(refused.value)
+
+
+# --- on a lattice ----------------------------------------------------------------------------------------------------
+
+
+def on_lattice(site: Any, doubles: SimpleNamespace, size: int, **changes: Any) -> tuple[torch.Tensor, float]:
+    """A release of `size` numbers, in lattice steps, and the step."""
+    gradient = torch.randn(size, generator=torch.Generator().manual_seed(1)).double()
+    loss = doubles.FixedLoss({"p": gradient})
+    mechanism = site.mechanism(["p"], lattice=True, **changes)
+    step = lattice_step_for(1.0, size)
+    value = one_release(mechanism, loss, {"w": torch.zeros(size, dtype=torch.float64)})
+    return value * 20 / step, step
+
+
+def test_on_a_lattice_every_release_is_a_whole_number_of_steps(site: Any, doubles: SimpleNamespace) -> None:
+    counts, _ = on_lattice(site, doubles, 5000)
+    assert (counts - counts.round()).abs().max() < 1e-6 and counts.abs().max() > 1e4
+
+
+def test_without_a_lattice_releases_tell_more_than_whole_steps(site: Any, doubles: SimpleNamespace) -> None:
+    """What the mitigation takes away: a plain release lies anywhere among the floating-point numbers."""
+    loss = doubles.FixedLoss({"p": torch.ones(5000).double()})
+    value = one_release(site.mechanism(["p"]), loss, {"w": torch.zeros(5000, dtype=torch.float64)})
+    counts = value * 20 / lattice_step_for(1.0, 5000)
+    assert (counts - counts.round()).abs().mean() > 0.1
+
+
+@pytest.mark.parametrize("scale", [1.0, 2 / 3, 3 / 2])
+def test_on_a_lattice_the_noise_has_the_stated_scale_and_no_other(
+    site: Any, doubles: SimpleNamespace, scale: float
+) -> None:
+    stream = NoiseStream if scale == 1.0 else doubles.scaled_stream(scale)
+    loss = doubles.FixedLoss({"p": torch.zeros(SIZE)})
+    mechanism = site.mechanism(["p"], clipping_norm=0.5, stream=stream, lattice=True)
+    value = one_release(mechanism, loss, {"w": torch.zeros(SIZE)})
+    assert value.dtype == torch.float32
+    assert has_stated_scale(value, 2.0 * 0.5 / 20) == (scale == 1.0)
+
+
+def test_on_a_lattice_the_release_is_the_clipped_sum_but_for_a_thousandth_of_its_norm(
+    site: Any, doubles: SimpleNamespace
+) -> None:
+    counts, step = on_lattice(site, doubles, 5000, stream=doubles.SilentStream)
+    gradient = torch.randn(5000, generator=torch.Generator().manual_seed(1)).double()
+    clipped = gradient / gradient.norm()
+    assert (counts * step - clipped).norm() < 1e-3
+    assert (counts * step).norm() <= 1.0
+
+
+def test_planted_noise_beside_the_lattice_is_noticed(site: Any, doubles: SimpleNamespace) -> None:
+    """The fault: the sum lies on the lattice, the noise does not, and low-order bits tell the sum again."""
+
+    class Beside(Mechanism):
+        def _noised_mean(self, clipped: Any) -> dict[str, torch.Tensor]:
+            noise = {name: torch.randn(value.shape) * 2.0 for name, value in clipped.values().items()}
+            return {name: (value + noise[name]) / 20 for name, value in clipped.values().items()}
+
+    mechanism = site.mechanism(["p"], lattice=True)
+    mechanism.__class__ = Beside
+    loss = doubles.FixedLoss({"p": torch.ones(5000).double()})
+    counts = one_release(mechanism, loss, {"w": torch.zeros(5000, dtype=torch.float64)}) * 20
+    counts = counts / lattice_step_for(1.0, 5000)
+    assert (counts - counts.round()).abs().mean() > 0.1

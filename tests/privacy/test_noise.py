@@ -5,6 +5,9 @@ from __future__ import annotations
 import copy
 import os
 import pickle
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,6 +16,7 @@ from scipy import stats
 from privacy.errors import ConfigInvalid, MechanismMisused
 from privacy.noise import BLOCK, NoiseStream
 
+ROOT = Path(__file__).resolve().parents[2]
 UNLIKELY = 1e-7
 """A test at this level fails by chance less than once in the life of the project."""
 
@@ -62,9 +66,26 @@ def test_coins_land_heads_with_the_stated_probability(probability: float) -> Non
     assert stats.binomtest(int(coins.sum()), coins.size, probability).pvalue > UNLIKELY
 
 
-def test_coins_of_another_probability_are_noticed() -> None:
+@pytest.mark.parametrize("scale", [0.95, 2 / 3, 3 / 2])
+def test_coins_of_another_probability_are_noticed(scale: float) -> None:
     coins = NoiseStream().bernoulli(200_000, 0.2)
-    assert stats.binomtest(int(coins.sum()), coins.size, 0.21).pvalue < UNLIKELY
+    assert stats.binomtest(int(coins.sum()), coins.size, 0.2 * scale).pvalue < UNLIKELY
+
+
+def test_every_place_is_equally_likely_in_a_subset_and_pairs_are_independent() -> None:
+    stream = NoiseStream()
+    chosen = np.zeros((4000, 12))
+    for row in chosen:
+        places = stream.subset(12, 5)
+        assert len(set(places.tolist())) == 5
+        row[places] = 1.0
+    assert all(stats.binomtest(int(count), 4000, 5 / 12).pvalue > UNLIKELY for count in chosen.sum(0))
+    pairs = np.corrcoef(chosen.T)[np.triu_indices(12, 1)]
+    assert np.abs(pairs + 1 / 11).max() < 6 / np.sqrt(4000), "without replacement: -1/11 for every pair"
+
+
+def test_planted_the_first_of_a_list_as_a_subset_would_be_noticed() -> None:
+    assert stats.binomtest(4000, 4000, 5 / 12).pvalue < UNLIKELY
 
 
 def test_patients_join_independently_of_each_other_and_of_the_step_before() -> None:
@@ -86,6 +107,44 @@ def test_no_two_streams_forks_or_calls_share_a_draw() -> None:
     streams = [parent, NoiseStream(), parent.fork("a"), parent.fork("a"), parent.fork("b"), parent.fork("a").fork("a")]
     words = np.concatenate([stream.words(500, np.uint64) for stream in streams for _ in range(2)])
     assert len(np.unique(words)) == words.size
+
+
+def words_of_another_process() -> list[str]:
+    script = "from privacy.noise import NoiseStream; import numpy; print(NoiseStream().words(4, numpy.uint64).tolist())"
+    done = [subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=True, capture_output=True) for _ in range(2)]
+    return [one.stdout.decode() for one in done]
+
+
+def test_two_sites_in_processes_of_their_own_never_share_a_stream() -> None:
+    one, two = words_of_another_process()
+    assert one.startswith("[") and one != two
+
+
+def test_two_sites_with_the_same_operating_system_answer_would_share_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Planted: an operating system that answers twice the same (a cloned machine). The test above would notice."""
+    monkeypatch.setattr(os, "urandom", lambda size: bytes(size))
+    assert (NoiseStream().words(4, np.uint64) == NoiseStream().words(4, np.uint64)).all()
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_normals_reach_as_far_as_the_documented_limit_in_both_precisions(dtype: type) -> None:
+    """The widest radius of Box and Muller is that of the smallest word. Beyond lies the documented mass."""
+
+    class Smallest(NoiseStream):
+        def words(self, count: int, dtype: type) -> np.ndarray:
+            return np.zeros(count, dtype)
+
+    assert Smallest().gaussian(2, dtype)[0] == pytest.approx(9.41, abs=0.015)
+    assert 2 * stats.norm.sf(9.41) < 6e-21
+
+
+def test_tails_are_not_coarse() -> None:
+    """Planted by 32-bit words, from which the widest values are 6.76, 6.60, 6.51, ...: here, words are of 63 bits."""
+    values = np.sort(np.abs(NoiseStream().gaussian(4_000_000)))[-400:]
+    assert len(np.unique(values)) > 395
+    expected = 4_000_000 * 2 * stats.norm.sf(4.0)
+    found = (values > 4.0).sum()
+    assert abs(found - expected) < 5.5 * np.sqrt(expected)
 
 
 def test_a_stream_takes_no_seed() -> None:

@@ -19,6 +19,7 @@ STUDY: dict[str, Any] = {
     "private": True,
     "epsilon": 8.0,
     "delta": 1e-3,
+    "coordinator": "",
 }
 
 

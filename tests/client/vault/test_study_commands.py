@@ -73,7 +73,7 @@ def test_init_makes_the_keys_here_and_only_a_public_file_is_for_others(tmp_path:
     enrolment = Enrolment.read(folder / ENROLMENT)
     assert enrolment.name == "mercy" and enrolment.fingerprint in result.output
     text = (folder / ENROLMENT).read_bytes()
-    secrets = [path for path in (*(folder / "keys").iterdir(), folder / "relay" / "node_key")]
+    secrets = [*(folder / "keys").iterdir(), folder / "relay" / "node_key"]
     assert len(secrets) == 5 and all(path.stat().st_mode & 0o077 == 0 for path in secrets)
     for path in secrets:
         assert path.read_bytes() not in text and path.read_bytes().hex().encode() not in text

@@ -15,7 +15,16 @@ from flwr.app import Array as WireArray
 from flwr.app import ArrayRecord, ConfigRecord, MetricRecord, RecordDict
 
 from protocol.arrays import GroupArrays, Groups
-from protocol.codec import CODECS, GROUP_CODEC, UPDATE_CODEC, EncodedTensor, decode_update, encode_update
+from protocol.codec import (
+    CODECS,
+    GROUP_CODEC,
+    UPDATE_CODEC,
+    EncodedGroup,
+    EncodedTensor,
+    decode_update,
+    encode_update,
+    float32_memory,
+)
 from protocol.codes import Code
 from protocol.errors import MalformedMessage, MessageTooLarge
 from protocol.requests import DescribeRequest, SiteDescription, TrainReply, TrainRequest
@@ -62,9 +71,14 @@ def description_from_record(record: RecordDict) -> SiteDescription:
 # --- training ---------------------------------------------------------------------------------------------------------
 
 
-def encode_groups(groups: Groups) -> dict[str, ArrayRecord]:
-    """Groups as exact ArrayRecords; the server encodes each group once and shares the record among all messages."""
-    return {name: _to_array_record(arrays, GROUP_CODEC) for name, arrays in groups.items()}
+def encode_groups(groups: Groups, *, borrow: bool = False) -> dict[str, ArrayRecord]:
+    """Groups as exact ArrayRecords; the server encodes each group once and shares the record among all messages.
+
+    borrow: the records look at the arrays' own memory instead of copying it: the caller gives the arrays away. Such a
+    record can be pushed, pickled and decoded, but not put into a protobuf message as a whole.
+    """
+    encode = _borrowed if borrow else _to_array_record
+    return {name: encode(arrays, GROUP_CODEC) for name, arrays in groups.items()}
 
 
 def train_request_to_record(request: TrainRequest, encoded: Mapping[str, ArrayRecord] | None = None) -> RecordDict:
@@ -122,7 +136,11 @@ def reply_to_record(reply: TrainReply, *, codec: str = UPDATE_CODEC) -> RecordDi
 
 
 def reply_from_record(record: RecordDict, *, max_bytes: int) -> TrainReply:
-    """Raises MalformedMessage, and MessageTooLarge before decoding anything of a reply that is too large."""
+    """Raises MalformedMessage, and MessageTooLarge before looking at anything of a reply that is too large.
+
+    `updates` decode one tensor at every access, so that nobody holds a reply twice; that they can be decoded is checked
+    here.
+    """
     config = _config(record, REPLY)
     metrics = record.get(METRICS, MetricRecord())
     if not isinstance(metrics, MetricRecord) or any(isinstance(value, list) for value in metrics.values()):
@@ -132,7 +150,7 @@ def reply_from_record(record: RecordDict, *, max_bytes: int) -> TrainReply:
         site=_text(config, "site"),
         inputs_digest=_text(config, "inputs_digest"),
         incident=_text(config, "incident"),
-        updates=_groups(record, max_bytes=max_bytes),
+        updates=_groups(record, max_bytes=max_bytes, whole=False),
         missing=_texts(config, "missing"),
         event_digest=_text(config, "event_digest"),
         metrics={name: float(cast(float, value)) for name, value in metrics.items()},
@@ -166,22 +184,34 @@ def _to_array_record(arrays: GroupArrays, codec: str) -> ArrayRecord:
     return ArrayRecord(wire)
 
 
-def _groups(record: RecordDict, *, max_bytes: int) -> dict[str, GroupArrays]:
-    """Every ArrayRecord of a message, decoded; sizes are summed over all of them before the first is decoded."""
+def _borrowed(arrays: GroupArrays, codec: str) -> ArrayRecord:
+    record = ArrayRecord()
+    for name, array in arrays.items():
+        wire = WireArray(dtype=CODECS[codec].dtype, shape=tuple(array.shape), stype=_STYPE + codec, data=b"")
+        wire.data = float32_memory(array)  # type: ignore[assignment]  # bytes-like; Flower slices it by memoryview
+        record[name] = wire
+    return record
+
+
+def _groups(record: RecordDict, *, max_bytes: int, whole: bool = True) -> dict[str, GroupArrays]:
+    """Every ArrayRecord of a message; sizes are summed over all of them before the first is looked at.
+
+    whole: decoded at once, instead of tensor by tensor when asked.
+    """
     groups = {name: part for name, part in record.items() if isinstance(part, ArrayRecord)}
     if record_bytes(RecordDict(groups)) > max_bytes:
         raise MessageTooLarge(f"The message is larger than the {max_bytes} bytes that the study allows.")
-    return {name: _from_array_record(part, max_bytes=max_bytes) for name, part in groups.items()}
+    return {name: _from_array_record(part, max_bytes=max_bytes, whole=whole) for name, part in groups.items()}
 
 
-def _from_array_record(part: ArrayRecord, *, max_bytes: int) -> GroupArrays:
+def _from_array_record(part: ArrayRecord, *, max_bytes: int, whole: bool) -> GroupArrays:
     encoded = {}
     for name, array in part.items():
         codec = array.stype.removeprefix(_STYPE)
         if array.stype != _STYPE + codec or codec not in CODECS or array.dtype != CODECS[codec].dtype:
             raise MalformedMessage(f"A tensor's codec is not in the table: choose one of {list(CODECS)}.")
         encoded[name] = EncodedTensor(codec=codec, shape=tuple(array.shape), data=array.data)
-    return decode_update(encoded, max_bytes=max_bytes)
+    return decode_update(encoded, max_bytes=max_bytes) if whole else EncodedGroup(encoded, max_bytes=max_bytes)
 
 
 def _config(record: RecordDict, name: str) -> ConfigRecord:

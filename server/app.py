@@ -1,7 +1,7 @@
 """The coordinator's app. `run_study` is the whole run, on any of Flower's engines; `app` is what SuperLink starts.
 
-A run folder holds `rounds.jsonl` (one line per round, every site by name), `checkpoint.safetensors` (the state after
-the last completed round) and, when the study is done, `generator/`.
+A run folder holds `rounds.jsonl` (one line per round, every site by name), `checkpoint.json` with `checkpoint/` (the
+state after the last completed round) and, when the study is done, `generator/`.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from flwr.serverapp import Grid, ServerApp
 from protocol.study import Study
 from protocol.version import VERSION
 from server.errors import CheckpointInvalid, RunConfigInvalid
-from server.generator_folder import bind, epsilon_by_site, load_groups, write_generator
-from server.optimizer import ServerOptimizer
+from server.generator_folder import bind, epsilon_by_site, open_groups, write_generator
+from server.memory import give_memory_back
 from server.participants import Participants
 from server.rounds import RoundLog, RoundRecord
 from server.run_store import RunState, RunStore
@@ -114,16 +114,16 @@ def _opening_state(
     study: Study, study_digest: str, folder: Path, store: RunStore, round_log: RoundLog, *, resume: bool
 ) -> RunState:
     """The checkpoint's state, or the study's beginning, saved."""
-    groups = load_groups(study, folder)
+    groups = open_groups(study, folder)
     if resume and store.exists():
-        state = store.load(study, study_digest=study_digest, groups=groups)
+        state = store.load(study_digest=study_digest, groups=groups)
         round_log.keep_until(finished=state.finished)
         return state
     if store.exists():
         raise CheckpointInvalid("The run folder already holds a run: resume it, or choose another folder.")
-    state = RunState(study_digest=study_digest, groups=groups, optimizer=ServerOptimizer(study.optimizer))
+    state = RunState.begin(study_digest, store, groups)
     round_log.path.unlink(missing_ok=True)
-    store.save(state)
+    store.commit(state)
     return state
 
 
@@ -154,6 +154,7 @@ app = ServerApp()
 @app.main()
 def main(grid: Grid, context: Context) -> None:
     """Read the run configuration (`study`, `generator`, `out`, `resume`, `join-seconds`) and run the study."""
+    give_memory_back()
     config = context.run_config
     study = Study.read(_path(config, "study"))
     run_study(

@@ -17,6 +17,10 @@ class CheckpointInvalid(ServerError):
     """The run folder cannot be resumed with this study."""
 
 
+class CheckpointFailed(ServerError):
+    """A round's checkpoint could not be written; the one before it is intact."""
+
+
 class GeneratorInvalid(ServerError):
     """The generator folder is not one that this study can start from."""
 

@@ -7,13 +7,13 @@ from the hospital; so replies are asked for one message id at a time, and the id
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from flwr.app import Message, RecordDict
 from flwr.serverapp import Grid
 
 FIRST_PAUSE_SECONDS = 0.02
-LONGEST_PAUSE_SECONDS = 2.0
+LONGEST_PAUSE_SECONDS = 0.5
 #: A message outlives its deadline by this much, so that the transport never expires it before we stop asking.
 TTL_MARGIN_SECONDS = 60.0
 
@@ -40,10 +40,14 @@ class Exchange:
             group_id=self._group_id,
         )
 
-    def send(self, site: str, message: Message) -> None:
-        """Push one message; a grid that takes it over gives it an id, a node that is gone gets none."""
-        for message_id in self._grid.push_messages([message]):
-            if message_id:
+    def send(self, messages: Sequence[tuple[str, Message]]) -> None:
+        """Push messages, each with the name of its site; one that the grid does not take over is not waited for.
+
+        All in one push: what they share is then hashed and sent once.
+        """
+        taken = set(self._grid.push_messages([message for _, message in messages]))
+        for site, message in messages:
+            if (message_id := message.metadata.message_id) in taken:
                 self._sites[message_id] = site
                 self._waiting.add(message_id)
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from flwr.app import ArrayRecord, Message, MessageType, RecordDict
 from flwr.serverapp import Grid
 
-from protocol.arrays import Groups, shapes_of
 from protocol.codes import Code, Refusal
 from protocol.errors import MessageTooLarge
 from protocol.groups import reads_of
@@ -19,6 +18,7 @@ from protocol.study import SiteSpec, StageSpec, Study
 from server.aggregation import GroupMean, check_update, norm_bound
 from server.exchange import Exchange
 from server.rounds import ACCEPTED, RoundRecord, SiteOutcome
+from server.tensor_file import StoredArrays
 
 
 class OpenRound:
@@ -34,7 +34,7 @@ class OpenRound:
         round_number: int,
         *,
         study_digest: str,
-        groups: Groups,
+        groups: Mapping[str, StoredArrays],
         digests: Mapping[str, str],
         grid: Grid,
     ) -> None:
@@ -43,7 +43,7 @@ class OpenRound:
         self.outcomes: dict[str, SiteOutcome] = {}
         self._study, self._study_digest = study, study_digest
         self._groups, self._digests = groups, digests
-        self._shapes = {name: shapes_of(arrays) for name, arrays in groups.items()}
+        self._shapes = {name: arrays.shapes() for name, arrays in groups.items()}
         self._requests: dict[str, TrainRequest] = {}
         self._nodes: dict[str, int] = {}
         self._encoded: dict[str, ArrayRecord] = {}
@@ -77,15 +77,17 @@ class OpenRound:
         self.outcomes[site.name] = SiteOutcome()
         return self._message(site.name, trains)
 
-    def send(self, site: str, message: Message) -> None:
-        """Push it and count its bytes."""
-        self.outcomes[site].bytes_down += record_bytes(message.content)
-        self.exchange.send(site, message)
+    def send(self, messages: Sequence[tuple[str, Message]]) -> None:
+        """Push them, each with its site's name, count their bytes, and let go of the encoded groups."""
+        for site, message in messages:
+            self.outcomes[site].bytes_down += record_bytes(message.content)
+        self.exchange.send(messages)
+        self._encoded.clear()
 
     def _message(self, site: str, names: tuple[str, ...]) -> Message:
         for name in names:
             if name not in self._encoded:
-                self._encoded |= encode_groups({name: self._groups[name]})
+                self._encoded |= encode_groups({name: self._groups[name]}, borrow=True)
         request = self._requests[site]
         content = train_request_to_record(request, {name: self._encoded[name] for name in names})
         return self.exchange.message(self._nodes[site], content)
@@ -147,7 +149,7 @@ class OpenRound:
             outcome.status = Refusal.ASKED_TWICE
             return
         outcome.status = Code.NEEDS_GROUPS
-        self.send(site, self._message(site, tuple(dict.fromkeys((*request.trains, *missing)))))
+        self.send([(site, self._message(site, tuple(dict.fromkeys((*request.trains, *missing)))))])
 
     def _fold(self, site: str, reply: TrainReply) -> None:
         self.mean.fold(reply.updates, aggregation_weight=self._study.site(site).aggregation_weight)
@@ -161,7 +163,6 @@ class OpenRound:
 
     def close(self, *, learning_rate: float, training_seconds: float | None) -> RoundRecord:
         """The record; whoever has not answered by now did not answer."""
-        self._encoded.clear()
         for outcome in self.outcomes.values():
             if outcome.status in ("", Code.NEEDS_GROUPS):
                 outcome.status = Refusal.NO_REPLY

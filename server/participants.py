@@ -65,9 +65,8 @@ class Participants:
             grid, message_type=MessageType.QUERY, group_id="introduction", deadline_seconds=INTRODUCTION_SECONDS
         )
         question = describe_request_to_record(DescribeRequest(study_digest=self.study_digest))
-        for node_id in newcomers:
-            self._asked.add(node_id)
-            exchange.send(str(node_id), exchange.message(node_id, question))
+        self._asked |= set(newcomers)
+        exchange.send([(str(node_id), exchange.message(node_id, question)) for node_id in newcomers])
         here = {node.node_id for node in present}
         for reply in exchange.replies():
             if (node_id := exchange.site_of(reply)) is not None:

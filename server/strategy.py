@@ -15,7 +15,6 @@ from flwr.serverapp import Grid
 from flwr.serverapp.strategy import Result, Strategy
 from flwr.supercore import log
 
-from protocol.digests import digest_group
 from protocol.study import StageSpec, Study
 from server.errors import NotEnoughSites, QuorumMissed
 from server.open_round import OpenRound
@@ -50,7 +49,6 @@ class StudyStrategy(Strategy):
         self.study, self.state, self.participants = study, state, participants
         self._store, self._round_log = store, round_log
         self._training_clock, self._on_round, self._stop_after = training_clock, on_round, stop_after
-        self._digests = {name: digest_group(arrays) for name, arrays in state.groups.items()}
         self._open: OpenRound | None = None
 
     # --- the loop -----------------------------------------------------------------------------------------------------
@@ -62,14 +60,12 @@ class StudyStrategy(Strategy):
         """
         self.summary()
         for stage, round_number in self._remaining():
-            if round_number == 1:
-                self.state.optimizer.forget()
             self.participants.meet(grid, again=round_number == 1)
             record = self._round(grid, stage, round_number)
             self._round_log.append(record)
             if not record.completed:
                 raise QuorumMissed(self._why(record))
-            self._store.save(self.state)
+            self._store.commit(self.state)
             if self._on_round is not None:
                 self._on_round(record, self.state)
         return Result()
@@ -90,11 +86,12 @@ class StudyStrategy(Strategy):
             round_number,
             study_digest=self.state.study_digest,
             groups=self.state.groups,
-            digests=self._digests,
+            digests=self.state.digests,
             grid=grid,
         )
-        for message in self.configure_train(round_number, ArrayRecord(), ConfigRecord(), grid):
-            self._open.send(self._site_at(message.metadata.dst_node_id), message)
+        messages = list(self.configure_train(round_number, ArrayRecord(), ConfigRecord(), grid))
+        self._open.send([(self._site_at(message.metadata.dst_node_id), message) for message in messages])
+        del messages  # with them go the encoded groups
         self.aggregate_train(round_number, self._open.exchange.replies())
         rate = learning_rate(stage, self.study.optimizer, round_number=round_number)
         spent = self._training_clock() - before if self._training_clock else None
@@ -106,11 +103,14 @@ class StudyStrategy(Strategy):
 
     def _apply(self, stage: StageSpec, round_number: int, rate: float) -> None:
         assert self._open is not None
-        means = self._open.mean.value()
-        self.state.apply(means, learning_rate=rate, ema_decay=self.study.optimizer.ema_decay)
+        self.state.apply(
+            self._open.mean.value(),
+            self.study.optimizer,
+            learning_rate=rate,
+            ema_decay=self.study.optimizer.ema_decay,
+            last_round=round_number == stage.rounds,
+        )
         self.state.finished[stage.name] = round_number
-        for name in means:
-            self._digests[name] = digest_group(self.state.groups[name])
 
     # --- Flower's hooks -----------------------------------------------------------------------------------------------
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import weakref
@@ -22,9 +23,10 @@ from protocol.requests import TrainReply, TrainRequest
 from protocol.study import Study
 from protocol.version import VERSION
 from server.app import StudyResult, run_study
-from server.errors import CheckpointInvalid, GeneratorInvalid, NotEnoughSites, QuorumMissed
-from server.generator_folder import load_groups
+from server.errors import CheckpointFailed, CheckpointInvalid, GeneratorInvalid, NotEnoughSites, QuorumMissed
+from server.generator_folder import open_groups
 from server.rounds import RoundLog
+from server.tensor_file import TensorFile, TensorWriter
 from simulations.local_grid import LocalGrid
 
 MakeStudy = Callable[..., Study]
@@ -74,7 +76,7 @@ def test_a_study_trains_every_group_that_its_sites_declare_and_leaves_the_rest(
     ]
     assert result.records[0].trained == {"alignment/ct": 2, "alignment/xray": 2}
     assert result.records[2].trained == {"diffusion/ct": 2, "diffusion/text": 3, "diffusion/xray": 2}
-    before = load_groups(result.study, generator_folder)
+    before = open_groups(result.study, generator_folder)
     assert len(before) == 8
     assert result.generator is not None
     for name, arrays in before.items():
@@ -94,7 +96,7 @@ def test_the_generator_is_the_optimizer_over_the_brute_force_masked_mean(
     study = make_study(stages=[{"name": "align", "rounds": 1, "learning_rate": 0.5}], optimizer={"name": "sgd"})
     sites = fake_sites(study)
     result = play(study=study, sites=sites)
-    expected = load_groups(study, generator_folder)["alignment/xray"]
+    expected = open_groups(study, generator_folder)["alignment/xray"]
     north = sites["north"].update(sites["north"].seen[0], "alignment/xray")
     both = sites["both"].update(sites["both"].seen[0], "alignment/xray")
     for name, array in groups_in(result).items():
@@ -407,8 +409,8 @@ def test_a_crash_between_the_line_and_the_checkpoint_repeats_the_round_and_write
     sites = fake_sites(make_study())
     play("crash", sites=sites, stop_after=3)
     with monkeypatch.context() as patch:
-        patch.setattr("server.run_store.save_file", _full_disk)
-        with pytest.raises(OSError, match="No space"):
+        patch.setattr("server.run_store._flush", _full_disk)
+        with pytest.raises(CheckpointFailed, match="No space left on device.*make room"):
             play("crash", sites=sites, resume=True)
     resumed = play("crash", sites=sites, resume=True)
     assert same(groups_in(resumed), groups_in(whole))
@@ -416,7 +418,64 @@ def test_a_crash_between_the_line_and_the_checkpoint_repeats_the_round_and_write
 
 
 def _full_disk(*_: Any, **__: Any) -> None:
-    raise OSError("No space left on device")
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_a_disk_that_is_full_in_the_middle_of_a_file_leaves_the_round_before_and_no_half_file(
+    play: Callable[..., StudyResult],
+    make_study: MakeStudy,
+    fake_sites: MakeSites,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    whole = play("whole")
+    sites = fake_sites(make_study())
+    play("full", sites=sites, stop_after=3)
+    written = []
+    put = TensorWriter.put
+
+    def full_after_five(self: TensorWriter, name: str, array: np.ndarray) -> None:
+        written.append(name)
+        if len(written) > 5:
+            _full_disk()
+        put(self, name, array)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(TensorWriter, "put", full_after_five)
+        with pytest.raises(CheckpointFailed):
+            play("full", sites=sites, resume=True)
+    left = {path.name for path in (tmp_path / "full" / "checkpoint").iterdir()}
+    assert left == {f"{group}.{number:06d}.safetensors" for group, number in AFTER_THREE_ROUNDS}
+    resumed = play("full", sites=sites, resume=True)
+    assert same(groups_in(resumed), groups_in(whole))
+
+
+AFTER_THREE_ROUNDS = [
+    *[(f"alignment.{flow}", 2) for flow in ("ct", "xray")],
+    *[(f"diffusion.{flow}", 3) for flow in ("ct", "text", "xray")],
+]
+
+
+def test_a_damaged_checkpoint_is_refused_and_never_trained_on(play: Callable[..., StudyResult], tmp_path: Path) -> None:
+    play(stop_after=3)
+    path = tmp_path / "run" / "checkpoint" / "diffusion.ct.000003.safetensors"
+    content = bytearray(path.read_bytes())
+    content[-1 - 4 * 3 * 29] ^= 1  # one bit of a number, somewhere in the tensors
+    for damage in (bytes(content), content[:-8], b""):
+        path.write_bytes(damage)
+        with pytest.raises(CheckpointInvalid, match="damaged"):
+            play(resume=True)
+
+
+def test_moments_are_let_go_when_their_stage_is_done_and_old_files_after_every_round(
+    play: Callable[..., StudyResult], tmp_path: Path
+) -> None:
+    play(stop_after=3)
+    files = {path.name: TensorFile(path) for path in (tmp_path / "run" / "checkpoint").iterdir()}
+    assert set(files) == {f"{group}.{number:06d}.safetensors" for group, number in AFTER_THREE_ROUNDS}
+    kinds = {name: {key.partition("|")[0] for key in file} for name, file in files.items()}
+    assert kinds["alignment.ct.000002.safetensors"] == {"last", "ema"}
+    assert kinds["diffusion.ct.000003.safetensors"] == {"last", "ema", "first", "second"}
 
 
 def test_a_run_folder_is_never_overwritten_nor_resumed_by_another_study(

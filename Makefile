@@ -4,7 +4,7 @@ BIN := .venv/bin
 STAMP := .venv/.fedm2g-installed
 ROOMS := fedm2g.py medm2g privacy protocol client server simulations
 
-.PHONY: setup lint format test demo check faults deployment constraints clean
+.PHONY: setup lint format test demo check faults deployment stubs constraints clean
 
 setup: $(STAMP)
 
@@ -37,6 +37,9 @@ faults: $(STAMP)
 
 deployment: $(STAMP)
 	$(BIN)/python -m pytest -m deployment
+
+stubs: $(STAMP)
+	$(BIN)/python -m grpc_tools.protoc -I . --python_out=. --pyi_out=. --grpc_python_out=. protocol/vault.proto
 
 constraints:
 	@{ head -1 constraints.txt; $(BIN)/pip freeze --exclude-editable | sed 's/+cpu$$//'; } > constraints.new && mv constraints.new constraints.txt

@@ -15,23 +15,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from client.commands import app as site_app
+from protocol.offline import go_offline
 from protocol.version import VERSION
 
 if TYPE_CHECKING:
     from rich.progress import Progress
 
 __version__ = VERSION
-
-#: Before flwr, ray or transformers are imported: none of them may reach out of a hospital.
-OFFLINE = {
-    "FLWR_TELEMETRY_ENABLED": "0",
-    "FLWR_DISABLE_UPDATE_CHECK": "1",
-    "FLWR_DISABLE_RUNTIME_DEPENDENCY_INSTALLATION": "1",
-    "RAY_USAGE_STATS_ENABLED": "0",
-    "HF_HUB_OFFLINE": "1",
-    "TRANSFORMERS_OFFLINE": "1",
-    "TOKENIZERS_PARALLELISM": "false",
-}
 
 INTERNAL, USAGE, INVALID, REFUSED, FAILED, INTERRUPTED = 1, 2, 3, 4, 5, 130
 #: Error class, by module and name so that nothing is imported to look it up, and the exit code it means.
@@ -247,8 +237,7 @@ def _version(value: bool) -> None:
 def _root(
     version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print it.")] = False,
 ) -> None:
-    for name, value in OFFLINE.items():
-        os.environ.setdefault(name, value)
+    go_offline()
 
 
 def _progress(quiet: bool) -> Progress:

@@ -2,7 +2,9 @@
 
 Two questions are answered: who are you (`query`), and train this round (`train`). Whatever goes wrong here becomes a
 code and a random incident number; the text of an exception goes nowhere, and its class only to this process's own log.
-In simulation the vault lives in this process and is built when it is first asked (`client.vault.in_process`).
+In a deployment the vault is a process of its own, behind the socket that the site's operator names in the node
+configuration (`vault-socket`). In simulation it lives in this process and is built when it is first asked
+(`client.vault.in_process`). The server's run configuration names neither.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ import importlib
 import logging
 import secrets
 from collections.abc import Callable
+from pathlib import Path
 from typing import Protocol
 
 from flwr.app import Context, Message, RecordDict
@@ -22,13 +25,15 @@ from protocol.errors import ProtocolError
 from protocol.requests import SiteDescription, TrainReply, TrainRequest
 
 MAX_REQUEST_BYTES = 8_000_000_000
+SOCKET = "vault-socket"
+"""Key of the node configuration, which is the site's own."""
 _log = logging.getLogger("fedm2g.relay")
 
 
 class VaultLike(Protocol):
     """What a vault shows to a relay, in this process or behind a socket. A refusal is a reply, never a raise."""
 
-    def describe(self) -> SiteDescription: ...
+    def describe(self, study_digest: str = "") -> SiteDescription: ...
 
     def train(self, request: TrainRequest) -> TrainReply: ...
 
@@ -49,8 +54,8 @@ def make_client_app(vault_for: Callable[[Context], VaultLike]) -> ClientApp:
 
 
 def _describe(vault: VaultLike, content: RecordDict) -> RecordDict:
-    wire.describe_request_from_record(content)
-    return wire.description_to_record(vault.describe())
+    asked = wire.describe_request_from_record(content)
+    return wire.description_to_record(vault.describe(asked.study_digest))
 
 
 def _train(vault: VaultLike, content: RecordDict) -> RecordDict:
@@ -70,8 +75,12 @@ def _answer(message: Message, answer: Callable[[], RecordDict]) -> Message:
     return Message(content, reply_to=message)
 
 
-def _vault_in_process(context: Context) -> VaultLike:
+def vault_of(context: Context) -> VaultLike:
+    """The site's vault: behind the socket where the operator named one, else in this process. Never one for want of
+    the other. Raises ClientError."""
+    if SOCKET in context.node_config:
+        return importlib.import_module("client.socket_vault").SocketVault(Path(str(context.node_config[SOCKET])))  # type: ignore[no-any-return]
     return importlib.import_module("client.vault.in_process").vault_of(context.node_config)  # type: ignore[no-any-return]
 
 
-app = make_client_app(_vault_in_process)
+app = make_client_app(vault_of)

@@ -27,6 +27,8 @@ class Code(StrEnum):
     """The initial generator installed at the site is not the one the study names."""
     MALFORMED = "malformed"
     """The request does not follow the wire contract."""
+    CANCELLED = "cancelled"
+    """The site's own people stopped the round, or took the site out of the study."""
     SITE_FAILED = "site-failed"
     """Anything else; the site's own log knows it by the incident number."""
 

@@ -23,3 +23,9 @@ class MessageTooLarge(MalformedMessage):
     """A message holds more bytes than the study allows; nothing of it was decoded."""
 
     code = "oversized"
+
+
+class EnrolmentInvalid(ProtocolError):
+    """A site's enrolment file cannot be used."""
+
+    code = "enrolment-invalid"

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import fedm2g
+from protocol.offline import OFFLINE
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -95,12 +96,12 @@ def test_an_unexpected_error_shows_its_class_and_never_its_text() -> None:
 def test_the_offline_variables_are_set_before_flower_is_imported() -> None:
     code = (
         "import os, sys\n"
-        "import fedm2g\nfrom typer.testing import CliRunner\n"
+        "import fedm2g, protocol.offline\nfrom typer.testing import CliRunner\n"
         "result = CliRunner().invoke(fedm2g.app, ['simulate', 'absent.toml'])\n"
         "assert not any(name == 'flwr' for name in sys.modules), 'flwr came first'\n"
-        "assert all(os.environ[name] == value for name, value in fedm2g.OFFLINE.items())\n"
+        "assert all(os.environ[name] == value for name, value in protocol.offline.OFFLINE.items())\n"
     )
-    clean = {k: v for k, v in os.environ.items() if k not in fedm2g.OFFLINE}
+    clean = {k: v for k, v in os.environ.items() if k not in OFFLINE}
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, env=clean, capture_output=True, text=True, check=False
     )

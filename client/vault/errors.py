@@ -45,6 +45,18 @@ class RoundsSpent(VaultError):
     code = Code.BUDGET_EXCEEDED
 
 
+class Cancelled(VaultError):
+    """The site's own people stopped the round. What it had reserved stays spent."""
+
+    code = Code.CANCELLED
+
+
+class Withdrawn(VaultError):
+    """The site took itself out of the study, for good."""
+
+    code = Code.CANCELLED
+
+
 class StateDamaged(VaultError):
     """A file of the vault's own state is missing or was changed by another hand."""
 
@@ -55,3 +67,7 @@ class VaultMissing(VaultError):
 
 class ImagesUnfit(VaultError):
     """The store's images do not have the size that the generator works at."""
+
+
+class DaemonRefused(VaultError):
+    """The daemon does not start: another one runs, or a folder is open to whom it should not be."""

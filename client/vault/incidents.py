@@ -37,7 +37,7 @@ class IncidentLog:
     """The site's own account of what went wrong."""
 
     def __init__(self, path: Path) -> None:
-        self._handler = _PrivateFile(path, maxBytes=MAX_BYTES, backupCount=BACKUPS, encoding="utf-8", delay=True)
+        self._handler = PrivateFile(path, maxBytes=MAX_BYTES, backupCount=BACKUPS, encoding="utf-8", delay=True)
 
     def record(self, error: BaseException) -> Incident:
         """Write the error with its traceback; the incident number finds it again. A full disk costs the text only."""
@@ -65,7 +65,7 @@ def wire_code(error: BaseException) -> Code:
         return Code.SITE_FAILED
 
 
-class _PrivateFile(RotatingFileHandler):
+class PrivateFile(RotatingFileHandler):
     """A rotating file that only its owner can read, and whose own failures stay silent."""
 
     def _open(self) -> TextIOWrapper:

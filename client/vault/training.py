@@ -7,6 +7,7 @@ stays in memory between rounds: the shared generator, each study's patients as f
 from __future__ import annotations
 
 import hashlib
+import json
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -27,6 +28,7 @@ from client.vault.features import FeatureBuilder
 from client.vault.generators import SharedGenerator, shared_generator
 from client.vault.groups import HeldGroups
 from client.vault.spending import epsilon_so_far
+from client.vault.watch import RoundWatch, watched
 from medm2g.stages import build_stage
 from privacy.engines import ExecutionSettings, PatientLoss
 from privacy.events import LedgerContext
@@ -67,12 +69,16 @@ class Trainer:
         *,
         generator_folder: Path,
         caches: Path,
-        execution: ExecutionSettings,
+        execution: ExecutionSettings | None = None,
+        watch: RoundWatch | None = None,
     ) -> None:
+        """`watch` is told of every step and may stop the round between two of them."""
         self.training_seconds = 0.0
         """Inside the mechanism's steps."""
         self._store, self._ledger, self._keys = store, ledger, keys
-        self._generator_folder, self._caches, self._execution = generator_folder, caches, execution
+        self._generator_folder, self._caches = generator_folder, caches
+        self._execution = execution or DEFAULT_EXECUTION
+        self._watch = watch or RoundWatch()
         self._shared: SharedGenerator | None = None
         self._stages: dict[tuple[object, ...], tuple[PatientFeatures, PatientLoss]] = {}
 
@@ -102,10 +108,11 @@ class Trainer:
             self._load_frozen(approval, stage, request, held)
             patients, loss = self._stage(approval, stage, request)
             mechanism = self._mechanism(approval, stage, request.round_number, patients.pseudonyms())
+            self._watch.check()  # the last moment at which stopping costs nothing
             with mechanism.open(stage.steps_per_round):
                 event_digest = self._ledger.head().digest
                 started = time.perf_counter()
-                update = _steps(mechanism, loss, parameters, stage)
+                update = _steps(mechanism, watched(loss, self._watch), parameters, stage, self._watch)
                 self.training_seconds += time.perf_counter() - started
                 yield RoundRelease(
                     updates={name: {key: update[key] for key in arrays} for name, arrays in groups.items()},
@@ -148,7 +155,7 @@ class Trainer:
     ) -> tuple[PatientFeatures, PatientLoss]:
         """The stage's patients and loss, kept for the next round; those of an earlier stage are let go."""
         frozen = tuple(sorted((name, digest) for name, digest in request.reads.items() if name not in request.trains))
-        place = (approval.digest, stage.name, frozen)
+        place = (approval.digest, stage.name, frozen, self._held_by_store())
         if place not in self._stages:
             self._stages.clear()
             patients = self._patients(approval, stage)
@@ -168,6 +175,11 @@ class Trainer:
                 cast(PatientLoss, loss),
             )  # its Term is its own room's, of the same structure
         return self._stages[place]
+
+    def _held_by_store(self) -> str:
+        """Changes when another process adds or forgets records: whoever left must not linger in memory."""
+        held = json.dumps([self._store.patients(), self._store.counts()], sort_keys=True)
+        return hashlib.sha256(held.encode()).hexdigest()
 
     def _patients(self, approval: Approval, stage: StageSpec) -> PatientFeatures:
         """The store through the frozen networks; what an earlier store or generator left in the cache is erased."""
@@ -225,7 +237,11 @@ class Trainer:
 
 
 def _steps(
-    mechanism: Mechanism | NonPrivateMechanism, loss: PatientLoss, parameters: dict[str, Tensor], stage: StageSpec
+    mechanism: Mechanism | NonPrivateMechanism,
+    loss: PatientLoss,
+    parameters: dict[str, Tensor],
+    stage: StageSpec,
+    watch: RoundWatch,
 ) -> dict[str, np.ndarray]:
     """The round's update: one step's gradient, or the sum of `steps_per_round` gradients along local SGD; negated.
 
@@ -234,6 +250,7 @@ def _steps(
     total: dict[str, Tensor] = {}
     for step in range(stage.steps_per_round):
         gradient = mechanism.step(parameters, loss).values
+        watch.step_taken()
         total = {name: total[name] + value for name, value in gradient.items()} if total else dict(gradient)
         if step + 1 < stage.steps_per_round:
             parameters = {

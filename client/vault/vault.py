@@ -9,17 +9,20 @@ from __future__ import annotations
 import threading
 import time
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from client.records.store import RecordStore
 from client.site_config import SitePaths
 from client.vault.approval import Approval, Approvals
-from client.vault.errors import RequestInvalid, RoundsSpent
+from client.vault.errors import RequestInvalid, RoundsSpent, Withdrawn
 from client.vault.groups import HeldGroups
-from client.vault.incidents import IncidentLog
+from client.vault.incidents import Incident, IncidentLog
 from client.vault.state import RoundName, RoundState
-from client.vault.training import DEFAULT_EXECUTION, Trainer
-from privacy.engines import ExecutionSettings
+from client.vault.watch import RoundWatch
+from client.vault.withdrawal import Withdrawals
+from privacy.errors import PolicyRefused
 from privacy.keys import SiteKeys
 from privacy.ledger import Ledger
 from privacy.policy import SitePolicy
@@ -28,6 +31,10 @@ from protocol.digests import digest_folder, digest_group
 from protocol.requests import SiteDescription, TrainReply, TrainRequest
 from protocol.study import StageSpec, Study
 from protocol.version import VERSION
+
+if TYPE_CHECKING:
+    from client.vault.training import Trainer
+    from privacy.engines import ExecutionSettings
 
 _HEX_DIGITS = frozenset("0123456789abcdef")
 
@@ -67,11 +74,11 @@ class Vault:
         site_dir: Path,
         *,
         generator_folder: Path,
-        execution: ExecutionSettings = DEFAULT_EXECUTION,
+        execution: ExecutionSettings | None = None,
         deployment: bool = False,
     ) -> None:
         """`deployment` refuses what only a simulation may do. Raises ConfigInvalid, KeysUnusable, LedgerTampered."""
-        paths = SitePaths(Path(site_dir)).prepare()
+        self._paths = paths = SitePaths(Path(site_dir)).prepare()
         self.policy = SitePolicy.read(paths.policy)
         self._keys = SiteKeys.open(paths.site_dir)
         self._ledger = Ledger(paths.ledger, self._keys.signing_key, self.policy)
@@ -80,30 +87,48 @@ class Vault:
         self._approvals = Approvals(paths.state, policy=self.policy, ledger=self._ledger, keys=self._keys)
         self._rounds = RoundState(paths.state)
         self._held = HeldGroups(paths.state / "groups")
-        self._deployment = deployment
+        self._withdrawals = Withdrawals(paths.state)
+        self._deployment, self._execution = deployment, execution
         self._generator_folder = Path(generator_folder)
-        self._trainer = Trainer(
+        self.watch = RoundWatch()
+        """What runs now. True numbers: for the site's own eyes."""
+        self._one_at_a_time = threading.RLock()
+
+    @cached_property
+    def _trainer(self) -> Trainer:
+        """Made at the first need, and torch imported with it: an idle site holds neither."""
+        from client.vault.training import Trainer
+
+        return Trainer(
             self._store,
             self._ledger,
             self._keys,
             generator_folder=self._generator_folder,
-            caches=paths.state / "features",
-            execution=execution,
+            caches=self._paths.state / "features",
+            execution=self._execution,
+            watch=self.watch,
         )
-        self._one_at_a_time = threading.RLock()
+
+    @property
+    def model_resident(self) -> bool:
+        """Whether a round has needed the model in this process."""
+        return "_trainer" in self.__dict__
 
     @property
     def training_seconds(self) -> float:
         """Seconds spent inside the mechanism's steps so far. For a simulation's report; never sent."""
-        return self._trainer.training_seconds
+        return self._trainer.training_seconds if self.model_resident else 0.0
 
-    def describe(self) -> SiteDescription:
-        """Who this is. Reveals the registered name, versions, and digests that the study's server knows anyway."""
+    def describe(self, study_digest: str = "") -> SiteDescription:
+        """Who this is. Reveals the registered name, versions, and digests that the study's server knows anyway.
+
+        Behind a socket only `study_digest` is answered for (`client.vault.service`); here, all that are approved.
+        """
         return SiteDescription(
             site=self.policy.name,
             versions={"fedm2g": VERSION},
             groups_held=self._held.digests(),
-            studies=self._approvals.digests(),
+            studies=tuple(digest for digest in self._approvals.digests() if digest not in self._withdrawals.digests()),
         )
 
     def approve(self, study: Study) -> Approval:
@@ -111,6 +136,7 @@ class Vault:
 
         Raises PrivacyError or VaultError with one sentence that says what to mend.
         """
+        self._withdrawals.check(study.digest(version=VERSION))
         with self._one_at_a_time:
             return self._approvals.approve(
                 study,
@@ -142,7 +168,14 @@ class Vault:
             incident = self._incidents.record(error)
             reply = self._reply(request, incident.code, incident=incident.number)
         self._wait_for_release(request.study_digest)
+        if reply.updates and request.study_digest in self._withdrawals.digests():  # while the reply waited
+            incident = self._incidents.record(Withdrawn("The site withdrew before this round's reply had left."))
+            return self._reply(request, incident.code, incident=incident.number)
         return reply
+
+    def incident(self, error: BaseException) -> Incident:
+        """Write an error that happened around this vault into its own log; what is returned may leave."""
+        return self._incidents.record(error)
 
     def close(self) -> None:
         """Let go of files."""
@@ -150,10 +183,14 @@ class Vault:
         self._rounds.close()
         self._incidents.close()
 
+    def stage(self, study_digest: str, name: str) -> StageSpec:
+        """What an approved study says of one of its stages. Raises NotApproved, Withdrawn, RequestInvalid."""
+        return _stage_of(self._approved(study_digest), name)
+
     # --- the three moves of a round ---------------------------------------------------------------------------------
 
     def _train(self, request: TrainRequest) -> TrainReply:
-        approval = self._approvals.get(request.study_digest)
+        approval = self._approved(request.study_digest)
         stage = _checked(request, approval)
         name = RoundName(
             study_digest=approval.digest,
@@ -165,13 +202,27 @@ class Vault:
             return kept
         if missing := self._missing(request, approval, stage):
             return self._reply(request, Code.NEEDS_GROUPS, missing=missing)
+        watched = self.watch.running(
+            study_digest=approval.digest,
+            stage=stage.name,
+            round_number=request.round_number,
+            steps_planned=stage.steps_per_round,
+        )
         self._rounds.begin(name)
-        with self._trainer.release(approval, stage, request, self._held) as release:
+        with watched, self._trainer.release(approval, stage, request, self._held) as release:
             reply = self._reply(
                 request, Code.OK, updates=release.updates, event_digest=release.event_digest, metrics=release.metrics
             )
             self._rounds.finish(name, reply)  # before the ledger commits: a crash between loses nothing
         return reply
+
+    def _approved(self, study_digest: str) -> Approval:
+        """The approval, if the site still stands by it. Raises NotApproved, Withdrawn, PolicyRefused."""
+        approval = self._approvals.get(study_digest)
+        self._withdrawals.check(approval.digest)
+        if self._deployment and approval.study.federation.release_grid_seconds <= 0.0:
+            raise PolicyRefused("The study was approved for simulation only, without a time grid: write one into it.")
+        return approval
 
     def _missing(self, request: TrainRequest, approval: Approval, stage: StageSpec) -> tuple[str, ...]:
         """Groups that were neither sent nor lie here; those that came and are only read are kept for later rounds."""
@@ -216,9 +267,7 @@ class Vault:
 
 def _checked(request: TrainRequest, approval: Approval) -> StageSpec:
     """The stage, if the request follows from the approved study in every field. Raises RequestInvalid."""
-    stage = approval.stages.get(request.stage)
-    if stage is None:
-        raise RequestInvalid("The approved study has no such stage.")
+    stage = _stage_of(approval, request.stage)
     if not 1 <= request.round_number <= stage.rounds:
         raise RoundsSpent(f"Stage {stage.name} has {stage.rounds} rounds in the approved study, and no other.")
     if sorted(request.trains) != sorted(approval.trains(stage)) or not request.trains:
@@ -228,3 +277,10 @@ def _checked(request: TrainRequest, approval: Approval) -> StageSpec:
     if not all(len(digest) == 64 and _HEX_DIGITS.issuperset(digest) for digest in request.reads.values()):
         raise RequestInvalid("A group's digest is not a SHA-256 in hexadecimal.")
     return stage
+
+
+def _stage_of(approval: Approval, name: str) -> StageSpec:
+    stage = approval.stages.get(name)  # type: ignore[call-overload]
+    if stage is None:
+        raise RequestInvalid("The approved study has no such stage.")
+    return stage  # type: ignore[no-any-return]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +14,9 @@ import pytest
 import torch
 
 from client.records.store import RecordRow, RecordStore
+from client.socket_vault import SocketVault
 from client.vault.generators import shared_generator
+from client.vault.settings import VaultSettings
 from client.vault.vault import Vault
 from medm2g import Generator, preset
 from medm2g.config import FlowConfig
@@ -23,6 +27,7 @@ from protocol.requests import TrainRequest
 from protocol.study import Study
 from protocol.version import VERSION
 
+ROOT = Path(__file__).resolve().parents[3]
 FLOWS = (FlowConfig("xray"), FlowConfig("ct"), FlowConfig("text", "text"))
 PATIENTS = 12
 STUDY: dict[str, Any] = {
@@ -79,10 +84,26 @@ class SmallSite:
 
 
 @pytest.fixture
-def make_site(tmp_path: Path, generator_folder: Path) -> Iterator[Callable[..., SmallSite]]:
+def make_site(tmp_path: Path, build_site: Callable[..., SmallSite]) -> Iterator[Callable[..., SmallSite]]:
     """A site of that name with records of `flows` for so many patients; keywords change its policy."""
+    made: list[SmallSite] = []
 
-    def make(
+    def make(name: str = "north", **options: Any) -> SmallSite:
+        made.append(build_site(tmp_path, name, **options))
+        return made[-1]
+
+    yield make
+    for site in made:
+        for vault in site.opened:
+            vault.close()
+
+
+@pytest.fixture(scope="session")
+def build_site(generator_folder: Path) -> Callable[..., SmallSite]:
+    """The same for any folder, for fixtures that outlive one test."""
+
+    def build(
+        parent: Path,
         name: str = "north",
         *,
         declared_flows: tuple[str, ...] = ("xray", "text"),
@@ -90,18 +111,15 @@ def make_site(tmp_path: Path, generator_folder: Path) -> Iterator[Callable[..., 
         patients: int = PATIENTS,
         **policy: Any,
     ) -> SmallSite:
-        folder = tmp_path / f"site-{name}"
-        folder.mkdir()
+        folder = parent / f"site-{name}"
+        folder.mkdir(mode=0o700)
         SiteKeys.create(folder, pseudonym_key=bytes(32))
         terms = POLICY | {"name": name, "declared_flows": list(declared_flows)} | policy
         (folder / "site.toml").write_text("\n".join(f"{key} = {_toml(value)}" for key, value in terms.items()))
         fill_store(folder, flows=declared_flows if holds is None else holds, patients=patients)
-        return SmallSite(folder, generator_folder, opened)
+        return SmallSite(folder, generator_folder, [])
 
-    opened: list[Vault] = []
-    yield make
-    for vault in opened:
-        vault.close()
+    return build
 
 
 def fill_store(folder: Path, *, flows: tuple[str, ...], patients: int) -> None:
@@ -124,7 +142,7 @@ def fill_store(folder: Path, *, flows: tuple[str, ...], patients: int) -> None:
     store.close()
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_study(generator_folder: Path) -> Callable[..., Study]:
     """The study, bound to the generator; keywords replace whole sections."""
 
@@ -134,7 +152,7 @@ def make_study(generator_folder: Path) -> Callable[..., Study]:
     return make
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_request(generator_folder: Path) -> Callable[..., TrainRequest]:
     """What an honest server sends to a site for one round, the groups being those of the generator folder."""
 
@@ -176,3 +194,52 @@ def _toml(value: Any) -> str:
     if isinstance(value, list):
         return "[" + ", ".join(_toml(item) for item in value) + "]"
     return f'"{value}"' if isinstance(value, str) else str(value)
+
+
+@dataclass
+class Daemon:
+    """A vault daemon in a process of its own."""
+
+    site: SmallSite
+    process: subprocess.Popen[bytes]
+
+    @property
+    def socket(self) -> Path:
+        return self.site.folder / "run" / "vault.sock"
+
+    @property
+    def operator_socket(self) -> Path:
+        return self.site.folder / "state" / "operator.sock"
+
+    def ask(self, *, operator: bool = False) -> SocketVault:
+        return SocketVault(self.operator_socket if operator else self.socket)
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+    def stop(self) -> int:
+        self.process.terminate()
+        return self.process.wait(timeout=60)
+
+
+@pytest.fixture(scope="session")
+def start_daemon() -> Iterator[Callable[..., Daemon]]:
+    """Start the daemon of a site and wait until it answers; keywords become `vault.toml`."""
+    started: list[subprocess.Popen[bytes]] = []
+
+    def start(site: SmallSite, **popen: Any) -> Daemon:
+        if not (site.folder / "vault.toml").exists():
+            VaultSettings(generator=str(site.generator_folder)).write(site.folder)
+        command = [sys.executable, "-m", "client.vault.daemon", "--site-dir", str(site.folder)]
+        process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, **popen)
+        started.append(process)
+        SocketVault(site.folder / "run" / "vault.sock", connect_seconds=30).describe()
+        return Daemon(site, process)
+
+    yield start
+    for process in started:
+        process.kill()
+        process.wait()
+        if process.stderr is not None:
+            process.stderr.close()

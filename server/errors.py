@@ -27,3 +27,11 @@ class GeneratorInvalid(ServerError):
 
 class RunConfigInvalid(ServerError):
     """The ServerApp's run configuration lacks something."""
+
+
+class ConsortiumUnusable(ServerError):
+    """The coordinator's folder, an enrolment or a study cannot be used as it is; nothing was started."""
+
+
+class CoordinatorUnreachable(ServerError):
+    """The coordinator does not run, or does not answer."""

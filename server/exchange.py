@@ -55,6 +55,10 @@ class Exchange:
         """The site that owed this reply; None for an answer to nothing we sent."""
         return self._sites.get(reply.metadata.reply_to_message_id)
 
+    def awaited(self) -> tuple[str, ...]:
+        """Sites that owe a reply."""
+        return tuple(sorted({site for message_id, site in self._sites.items() if message_id in self._waiting}))
+
     def replies(self) -> Iterator[Message]:
         """Each reply as it comes; more may be sent meanwhile. Ends when all came or time is up.
 

@@ -20,6 +20,7 @@ from server.errors import NotEnoughSites, QuorumMissed
 from server.open_round import OpenRound
 from server.optimizer import learning_rate
 from server.participants import Participants
+from server.progress import RUNNING, ProgressFile
 from server.rounds import RoundLog, RoundRecord
 from server.run_store import RunState, RunStore
 
@@ -42,12 +43,13 @@ class StudyStrategy(Strategy):
         *,
         store: RunStore,
         round_log: RoundLog,
+        progress: ProgressFile,
         training_clock: Callable[[], float] | None = None,
         on_round: OnRound | None = None,
         stop_after: int | None = None,
     ) -> None:
         self.study, self.state, self.participants = study, state, participants
-        self._store, self._round_log = store, round_log
+        self._store, self._round_log, self._progress = store, round_log, progress
         self._training_clock, self._on_round, self._stop_after = training_clock, on_round, stop_after
         self._open: OpenRound | None = None
 
@@ -60,12 +62,13 @@ class StudyStrategy(Strategy):
         """
         self.summary()
         for stage, round_number in self._remaining():
-            self.participants.meet(grid, again=round_number == 1)
+            self.participants.meet(grid, again=round_number == 1 or self.participants.asked_long_ago())
             record = self._round(grid, stage, round_number)
             self._round_log.append(record)
             if not record.completed:
                 raise QuorumMissed(self._why(record))
             self._store.commit(self.state)
+            self._progress.say(rounds_done=self.state.rounds_done)
             if self._on_round is not None:
                 self._on_round(record, self.state)
         return Result()
@@ -92,6 +95,14 @@ class StudyStrategy(Strategy):
         messages = list(self.configure_train(round_number, ArrayRecord(), ConfigRecord(), grid))
         self._open.send([(self._site_at(message.metadata.dst_node_id), message) for message in messages])
         del messages  # with them go the encoded groups
+        self._progress.say(
+            state=RUNNING,
+            stage=stage.name,
+            round_number=round_number,
+            rounds=stage.rounds,
+            awaited=self._open.exchange.awaited(),
+            missing=self.participants.absent(),
+        )
         self.aggregate_train(round_number, self._open.exchange.replies())
         rate = learning_rate(stage, self.study.optimizer, round_number=round_number)
         spent = self._training_clock() - before if self._training_clock else None
@@ -133,6 +144,7 @@ class StudyStrategy(Strategy):
         assert self._open is not None
         for reply in replies:
             self._open.hear(reply)
+            self._progress.say(awaited=self._open.exchange.awaited())
             del reply  # before the next is pulled: one reply is alive at a time
         return None, None
 
@@ -164,8 +176,8 @@ class StudyStrategy(Strategy):
 
     def _why(self, record: RoundRecord) -> str:
         dropped = {name: outcome.status for name, outcome in record.sites.items() if not outcome.accepted}
-        absent = {site.name: "absent" for site in self.study.sites if site.name not in self.participants.nodes}
-        reasons = ", ".join(f"{name}: {status}" for name, status in (dropped | absent).items()) or "no other site"
+        others = dropped | self.participants.absent()
+        reasons = ", ".join(f"{name}: {status}" for name, status in others.items()) or "no other site"
         return (
             f"Round {record.round_number} of {record.stage} has {len(record.accepted)} accepted replies and the quorum "
             f"needs {self.study.federation.quorum} ({reasons}): mend those sites and resume; "

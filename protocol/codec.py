@@ -111,19 +111,6 @@ def _check(encoded: EncodedTensor) -> None:
     row.check(encoded.data)
 
 
-def float32_memory(array: npt.NDArray[np.floating]) -> npt.NDArray[np.uint8]:
-    """The bytes that codec `float32` would make, as a view of the array's own memory where it has that form.
-
-    Raises MalformedMessage for a value that is not finite.
-    """
-    exact = np.ascontiguousarray(array, dtype="<f4")
-    if not np.isfinite(exact).all():
-        raise MalformedMessage("An array to be sent is not finite: nothing was sent.")
-    view = exact.reshape(-1).view(np.uint8)
-    view.flags.writeable = False
-    return view
-
-
 def encode_update(arrays: GroupArrays, *, codec: str = UPDATE_CODEC) -> dict[str, EncodedTensor]:
     """Encode one group's update, tensor by tensor."""
     return {name: encode_tensor(array, codec) for name, array in arrays.items()}

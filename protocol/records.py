@@ -1,8 +1,8 @@
 """The messages in Flower's shape, exactly the wire of DESIGN.md §6, and back.
 
 Request: {`request`: ConfigRecord, one ArrayRecord per group keyed `alignment/xray`}. Reply: {`reply`: ConfigRecord,
-the same group keys, `metrics`}. Each ArrayRecord holds one Flower `Array` per qualified parameter name, whose `stype`
-names the codec. What does not parse raises MalformedMessage, which quotes nothing that came with it.
+the same group keys, `metrics`}. Each ArrayRecord holds one Flower `Array`, the whole group in one piece (packing.py).
+What does not parse raises MalformedMessage, which quotes nothing that came with it.
 (Flower's message types import no torch; a test holds that.)
 """
 
@@ -15,24 +15,17 @@ from flwr.app import Array as WireArray
 from flwr.app import ArrayRecord, ConfigRecord, MetricRecord, RecordDict
 
 from protocol.arrays import GroupArrays, Groups
-from protocol.codec import (
-    CODECS,
-    GROUP_CODEC,
-    UPDATE_CODEC,
-    EncodedGroup,
-    EncodedTensor,
-    decode_update,
-    encode_update,
-    float32_memory,
-)
+from protocol.codec import GROUP_CODEC, UPDATE_CODEC, EncodedGroup, decode_update, encode_update
 from protocol.codes import Code
 from protocol.errors import MalformedMessage, MessageTooLarge
+from protocol.packing import pack_group, unpack_group
 from protocol.requests import DescribeRequest, SiteDescription, TrainReply, TrainRequest
 
 REQUEST = "request"
 REPLY = "reply"
 METRICS = "metrics"
-_STYPE = "fedm2g."  # a codec's name in Flower's `stype`, so that nobody takes our bytes for a pickled or npy array
+PACKED = "packed"
+_STYPE = "fedm2g.group"  # so that nobody takes our bytes for a pickled or npy array
 _MAX_LIST = 10_000
 
 
@@ -71,14 +64,9 @@ def description_from_record(record: RecordDict) -> SiteDescription:
 # --- training ---------------------------------------------------------------------------------------------------------
 
 
-def encode_groups(groups: Groups, *, borrow: bool = False) -> dict[str, ArrayRecord]:
-    """Groups as exact ArrayRecords; the server encodes each group once and shares the record among all messages.
-
-    borrow: the records look at the arrays' own memory instead of copying it: the caller gives the arrays away. Such a
-    record can be pushed, pickled and decoded, but not put into a protobuf message as a whole.
-    """
-    encode = _borrowed if borrow else _to_array_record
-    return {name: encode(arrays, GROUP_CODEC) for name, arrays in groups.items()}
+def encode_groups(groups: Groups) -> dict[str, ArrayRecord]:
+    """Groups as exact ArrayRecords; the server encodes each group once and shares the record among all messages."""
+    return {name: _to_array_record(arrays, GROUP_CODEC) for name, arrays in groups.items()}
 
 
 def train_request_to_record(request: TrainRequest, encoded: Mapping[str, ArrayRecord] | None = None) -> RecordDict:
@@ -177,20 +165,8 @@ def _value_bytes(value: object) -> int:
 
 
 def _to_array_record(arrays: GroupArrays, codec: str) -> ArrayRecord:
-    wire = {
-        name: WireArray(dtype=CODECS[codec].dtype, shape=tensor.shape, stype=_STYPE + codec, data=tensor.data)
-        for name, tensor in encode_update(arrays, codec=codec).items()
-    }
-    return ArrayRecord(wire)
-
-
-def _borrowed(arrays: GroupArrays, codec: str) -> ArrayRecord:
-    record = ArrayRecord()
-    for name, array in arrays.items():
-        wire = WireArray(dtype=CODECS[codec].dtype, shape=tuple(array.shape), stype=_STYPE + codec, data=b"")
-        wire.data = float32_memory(array)  # type: ignore[assignment]  # bytes-like; Flower slices it by memoryview
-        record[name] = wire
-    return record
+    data = pack_group(encode_update(arrays, codec=codec))
+    return ArrayRecord({PACKED: WireArray(dtype="uint8", shape=(len(data),), stype=_STYPE, data=data)})
 
 
 def _groups(record: RecordDict, *, max_bytes: int, whole: bool = True) -> dict[str, GroupArrays]:
@@ -205,12 +181,10 @@ def _groups(record: RecordDict, *, max_bytes: int, whole: bool = True) -> dict[s
 
 
 def _from_array_record(part: ArrayRecord, *, max_bytes: int, whole: bool) -> GroupArrays:
-    encoded = {}
-    for name, array in part.items():
-        codec = array.stype.removeprefix(_STYPE)
-        if array.stype != _STYPE + codec or codec not in CODECS or array.dtype != CODECS[codec].dtype:
-            raise MalformedMessage(f"A tensor's codec is not in the table: choose one of {list(CODECS)}.")
-        encoded[name] = EncodedTensor(codec=codec, shape=tuple(array.shape), data=array.data)
+    array = part.get(PACKED)
+    if array is None or len(part) != 1 or array.stype != _STYPE or tuple(array.shape) != (len(array.data),):
+        raise MalformedMessage("A group is not packed as this contract says: install the same version on both sides.")
+    encoded = unpack_group(array.data)
     return decode_update(encoded, max_bytes=max_bytes) if whole else EncodedGroup(encoded, max_bytes=max_bytes)
 
 

@@ -87,7 +87,7 @@ class OpenRound:
     def _message(self, site: str, names: tuple[str, ...]) -> Message:
         for name in names:
             if name not in self._encoded:
-                self._encoded |= encode_groups({name: self._groups[name]}, borrow=True)
+                self._encoded |= encode_groups({name: self._groups[name]})
         request = self._requests[site]
         content = train_request_to_record(request, {name: self._encoded[name] for name in names})
         return self.exchange.message(self._nodes[site], content)

@@ -63,7 +63,7 @@ class Coordinator:
             Child("superlink", superlink_command(places)),
             Child("executor", executor_command(places, settings.local_address)),
         ]
-        self._stopping = threading.Event()
+        self._stopping, self._serving = threading.Event(), threading.Event()
         self._groups: list[int] = []
         self._log = _log(places.log)
 
@@ -82,7 +82,7 @@ class Coordinator:
         """Start what does not run; whether it refused to."""
         now = time.monotonic()
         if child.process is None:
-            if now >= child.start_at:
+            if now >= child.start_at and (child.name == "superlink" or self._serving.is_set()):
                 self._start(child)
             return False
         code = child.process.poll()
@@ -115,8 +115,9 @@ class Coordinator:
                 continue
             except ServerError as error:
                 self._log.error("%s", error)
-                return
-            self._log.info("ready: every enrolled site is registered")
+            else:
+                self._log.info("ready: every enrolled site is registered")
+            self._serving.set()  # Flower's executor waits longer at every refusal, so it starts when there is an answer
             return
 
     def _copy(self, name: str, stream: IO[bytes]) -> None:

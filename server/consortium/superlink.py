@@ -8,6 +8,7 @@ through `Guard`, with TLS, node keys, SQLite, and ServerApps in processes of the
 from __future__ import annotations
 
 import argparse
+import importlib
 import logging
 import os
 import signal
@@ -16,6 +17,7 @@ import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from protocol.offline import go_offline
 from server.consortium.audit import AuditLog
@@ -25,6 +27,9 @@ from server.errors import ConsortiumUnusable
 
 REFUSED = 4
 """Exit code: what keeps it from starting is for a person, and trying again will not help."""
+
+
+LOCK_SECONDS = 60
 
 
 def flower_arguments(places: ConsortiumPlaces, settings: ConsortiumSettings) -> list[str]:
@@ -47,9 +52,11 @@ def serve(places: ConsortiumPlaces) -> None:
     token = places.token.read_text().strip()
 
     import uvicorn
-    from flwr.superlink.cli import flower_superlink
     from flwr.superlink.main import create_app
+    from sqlalchemy import Engine, event
 
+    event.listen(Engine, "connect", _wait_for_the_disk)
+    flower_superlink = importlib.import_module("flwr.superlink.cli.flower_superlink")  # not the function of that name
     sys.argv = ["flower-superlink", *flower_arguments(places, settings)]
     config = flower_superlink._parse_superlink_lifespan_config()
     if not (config.enable_supernode_auth and config.superexec_auth_secret and config.certificates):
@@ -69,6 +76,11 @@ def serve(places: ConsortiumPlaces) -> None:
         log_level="warning",
         timeout_graceful_shutdown=5,
     )
+
+
+def _wait_for_the_disk(connection: Any, _record: Any) -> None:
+    """Flower gives up on a locked database after 5 s, and a SuperNode that gets the error ends. A slow disk is no error."""
+    connection.execute(f"PRAGMA busy_timeout = {LOCK_SECONDS * 1000}")
 
 
 def _end_with_parent() -> None:

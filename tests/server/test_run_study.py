@@ -18,7 +18,7 @@ from safetensors.numpy import load_file
 
 from protocol.codes import Code
 from protocol.digests import digest_folder
-from protocol.records import reply_to_record
+from protocol.records import PACKED, reply_to_record
 from protocol.requests import TrainReply, TrainRequest
 from protocol.study import Study
 from protocol.version import VERSION
@@ -173,16 +173,21 @@ def _group(request: TrainRequest) -> str:
 def _poke(
     request: TrainRequest, reply: TrainReply, value: bytes | None, shape: tuple[Any, ...] | None = None
 ) -> RecordDict:
-    """Change the bytes or the shape of one honest tensor on the wire."""
+    """Change the bytes or the shape of one honest group on the wire."""
     record = reply_to_record(reply)
-    part = record[_group(request)]
-    name = next(iter(part))
-    array = part[name]
+    array = record[_group(request)][PACKED]
     if value is not None:
         array.data = value
+        array.shape = (len(value),)
     if shape is not None:
         array.shape = shape
     return record
+
+
+def _other_shapes(request: TrainRequest, reply: TrainReply) -> TrainReply:
+    """The same names and as many numbers, shaped otherwise."""
+    turned = {name: array.T.copy() for name, array in reply.updates[_group(request)].items()}
+    return replace(reply, updates={**reply.updates, _group(request): turned})
 
 
 def _with(reply: TrainReply, /, **records: Any) -> RecordDict:
@@ -190,11 +195,10 @@ def _with(reply: TrainReply, /, **records: Any) -> RecordDict:
 
 
 def _infinite(request: TrainRequest, reply: TrainReply) -> RecordDict:
+    """The last two bytes of a group are its last tensor's last number."""
     record = reply_to_record(reply)
-    part = record[_group(request)]
-    name = next(iter(part))
-    part[name].data = part[name].data[:4] + np.full((len(part[name].data) - 4) // 2, np.inf, dtype="<f2").tobytes()
-    return record
+    data = record[_group(request)][PACKED].data
+    return _poke(request, reply, data[:-2] + np.array(np.inf, dtype="<f2").tobytes())
 
 
 def _oversized(request: TrainRequest, reply: TrainReply) -> TrainReply:
@@ -233,7 +237,7 @@ BAD: dict[str, tuple[Spoil, str]] = {
     "oversized": (_oversized, "oversized"),
     "unknown-group": (lambda q, r: replace(r, updates={**r.updates, "diffusion/pet": {}}), "unknown-group"),
     "missing-group": (lambda q, r: replace(r, updates={}), "missing-group"),
-    "wrong-shape": (lambda q, r: _poke(q, r, b"\0\0\0?" + b"\0" * 48, (4, 6)), "wrong-shape"),
+    "wrong-shape": (_other_shapes, "wrong-shape"),
     "huge": (_huge, "norm-exceeded"),
     "wrong-site": (lambda q, r: replace(r, site="south"), "wrong-site"),
     "refused-by-policy": (

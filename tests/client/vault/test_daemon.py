@@ -2,28 +2,19 @@
 
 from __future__ import annotations
 
-import os
-import stat
-import subprocess
-import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import grpc
-import numpy as np
 import pytest
 
-from client.vault.settings import VaultSettings
 from client.vault.vault import Vault
-from protocol import vault_pb2 as pb
 from protocol import vault_pb2_grpc
 from protocol.codes import Code
 from protocol.records import reply_to_record
 from protocol.requests import TrainReply, TrainRequest
 from protocol.study import Study
-from protocol.vault_wire import request_parts
 from protocol.version import VERSION
 
 MakeStudy = Callable[..., Study]

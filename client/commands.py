@@ -1,4 +1,4 @@
-"""`fedm2g site`: what a hospital does on its own machine. Nothing here speaks to anybody.
+"""`fedm2g site`: what a hospital does on its own machine. Only `relay` and `check` speak to anybody: the coordinator.
 
 Each command imports what it needs only when it runs. Exit codes are those of `fedm2g` itself: 2 wrong usage, 3 an
 input that cannot be used, 4 refused by the policy or the ledger. Counts that these commands print are true ones.
@@ -9,83 +9,30 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from client.joining_commands import connect, enrol, init
+from client.running_commands import cancel, check, relay, start, stop, vault
+from client.site_options import Dir, Json, site_at, unusable
+from client.study_commands import approve, ledger, withdraw
+
 if TYPE_CHECKING:
     from client.records.ingest import Progress
-    from client.site_config import SitePaths
-    from privacy.policy import SitePolicy
-
-FLOWS = "xray,ct,mri_t1,mri_t2,mri_flair,text"
-STAGES = "align,diffuse,guide"
 
 app = typer.Typer(
     name="site",
-    help="A hospital's own commands: set up, ingest records, see what was spent, forget patients.",
+    help="A hospital's own commands: join, ingest records, approve studies, run, see what was spent, forget patients.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
 
 
-class PatientIds(StrEnum):
-    """Whether the hospital knows its patients."""
-
-    real = "real"
-    pseudo = "pseudo"
-
-
-Dir = Annotated[Path, typer.Option("--dir", help="The site's folder.")]
-Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]
-
-
-@app.command()
-def init(
-    name: Annotated[str, typer.Option(help="Registered name: small letters, digits and hyphens.")],
-    site_dir: Dir,
-    declared_patients: Annotated[int, typer.Option(min=1, help="Said once, rounded down, public.")] = 50,
-    max_patients: Annotated[
-        int | None, typer.Option(min=1, help="The store's limit; three times the declared.")
-    ] = None,
-    flows: Annotated[str, typer.Option(help="Declared flows, comma separated.")] = FLOWS,
-    stages: Annotated[str, typer.Option(help="Stages to take part in, comma separated.")] = STAGES,
-    max_epsilon: Annotated[float, typer.Option(help="Over the lifetime of these patients.")] = 16.0,
-    max_epsilon_per_study: Annotated[float | None, typer.Option(help="Of one study; 8, or less.")] = None,
-    max_delta: Annotated[float, typer.Option(help="Of one study, and of all together.")] = 1e-3,
-    minimum_patients: Annotated[int, typer.Option(min=1, help="No study below this.")] = 50,
-    allow_non_private: Annotated[bool, typer.Option("--allow-non-private", help="For public data only.")] = False,
-    patient_ids: Annotated[PatientIds, typer.Option(help="`pseudo`: known by guesswork only.")] = PatientIds.real,
-) -> None:
-    """Make a site: its keys, and its policy in `site.toml`. Never overwrites one."""
-    from client.site_setup import create_site
-    from privacy.policy import SitePolicy
-
-    with _unusable():
-        policy = SitePolicy.from_dict(
-            {
-                "name": name,
-                "declared_patients": declared_patients,
-                "max_patients": 3 * declared_patients if max_patients is None else max_patients,
-                "declared_flows": _words(flows),
-                "max_epsilon": max_epsilon,
-                "max_epsilon_per_study": min(8.0, max_epsilon)
-                if max_epsilon_per_study is None
-                else max_epsilon_per_study,
-                "max_delta": max_delta,
-                "allowed_stages": _words(stages),
-                "minimum_patients": minimum_patients,
-                "allow_non_private": allow_non_private,
-                "patient_ids": patient_ids.value,
-            }
-        )
-        paths = create_site(site_dir, policy)
-    typer.echo(
-        f"Site {policy.name} lies in {site_dir}: read {paths.policy}, and back up {paths.keys} where nobody looks."
-    )
+for command in (init, enrol, connect, approve, withdraw, ledger, start, stop, cancel, check, vault, relay):
+    app.command()(command)
 
 
 @app.command()
@@ -99,12 +46,12 @@ def ingest(
     as_json: Json = False,
 ) -> None:
     """Read a hospital's files into the store, de-identified. Only what is new is added; a bad file never stops it."""
-    _site(site_dir)
+    site_at(site_dir)
     from client.records.ingest import ingest as run
     from client.records.sources import Filters
 
     filters = Filters(site_groups=frozenset(site_group or ()), splits=frozenset(split or ()))
-    with _unusable(), _progress(as_json) as progress:
+    with unusable(), _progress(as_json) as progress:
         report = run(site_dir, source, image_size=image_size, filters=filters, workers=workers, progress=progress)
     if as_json:
         typer.echo(json.dumps(report.to_json(), indent=1))
@@ -123,12 +70,15 @@ def ingest(
 @app.command()
 def status(site_dir: Dir, as_json: Json = False) -> None:
     """What the site allows, holds, refused, and has spent."""
-    paths, policy = _site(site_dir)
+    paths, policy = site_at(site_dir)
     from client.site_status import in_words, site_status
+    from client.vault_status import running_words, vault_status
 
-    with _unusable():
-        values = site_status(paths, policy)
-    typer.echo(json.dumps(values, indent=1) if as_json else in_words(values))
+    with unusable():
+        values = site_status(paths, policy) | {"vault": vault_status(site_dir)}
+    typer.echo(
+        json.dumps(values, indent=1) if as_json else "\n".join([in_words(values), *running_words(values["vault"])])
+    )
 
 
 @app.command()
@@ -140,14 +90,14 @@ def forget(
     as_json: Json = False,
 ) -> None:
     """Erase every record of some patients. What was trained on stays bounded by its differential privacy."""
-    paths, _ = _site(site_dir)
+    paths, _ = site_at(site_dir)
     patients = _patients(patient, listed)
     from client.records.store import RecordStore
     from client.vault.feature_cache import erase_features
     from privacy.deidentify import Identity, Pseudonyms
     from privacy.keys import SiteKeys
 
-    with _unusable():
+    with unusable():
         pseudonyms = Pseudonyms(SiteKeys.open(site_dir).pseudonym_key)
         store = RecordStore.open(site_dir)
         try:
@@ -186,28 +136,6 @@ def _patients(patient: str | None, listed: Path | None) -> list[str]:
     return list(dict.fromkeys(line.strip() for line in lines if line.strip()))
 
 
-def _site(site_dir: Path) -> tuple[SitePaths, SitePolicy]:
-    """A site's places and policy. Raises SiteUnusable where the folder is none."""
-    from client.site_config import SitePaths
-    from privacy.policy import SitePolicy
-
-    paths = SitePaths(site_dir)
-    with _unusable():
-        return paths, SitePolicy.read(paths.policy)
-
-
-@contextmanager
-def _unusable() -> Iterator[None]:
-    """A policy or keys that cannot be used are an unusable input here, not a refusal: the sentence stays."""
-    from client.site_setup import SiteUnusable
-    from privacy.errors import ConfigInvalid, KeysUnusable
-
-    try:
-        yield
-    except (ConfigInvalid, KeysUnusable) as error:
-        raise SiteUnusable(str(error)) from None
-
-
 @contextmanager
 def _progress(quiet: bool) -> Iterator[Progress]:
     """A bar on stderr with the time left; silent for machines."""
@@ -224,7 +152,3 @@ def _progress(quiet: bool) -> Iterator[Progress]:
         yield show
     finally:
         bars.stop()
-
-
-def _words(text: str) -> list[str]:
-    return [part.strip() for part in text.split(",") if part.strip()]

@@ -24,6 +24,7 @@ from typing import IO, Any
 
 from client.errors import ClientError
 from client.node_key import read_node_key
+from client.parent import FLAG, end_with_parent
 from client.relay_settings import RelayPlaces, RelaySettings
 from client.site_config import PRIVATE_FILE
 from client.site_setup import SiteUnusable
@@ -67,12 +68,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the SuperNode until it is told to stop; what keeps it from starting is one sentence."""
     parser = argparse.ArgumentParser(prog="python -m client.supernode", description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--relay-dir", type=Path, required=True, help="The relay's folder.")
-    return run(parser.parse_args(arguments).relay_dir)
+    parser.add_argument(FLAG, action="store_true", help="End when whoever started this process is gone.")
+    found = parser.parse_args(arguments)
+    return run(found.relay_dir, with_parent=found.with_parent)
 
 
-def run(relay_dir: Path) -> int:
+def run(relay_dir: Path, *, with_parent: bool = False) -> int:
     """See `main`. Flower ends the process itself: 0 when it was told to, 1 when it failed."""
     go_offline()
+    if with_parent:
+        end_with_parent()
     places = RelayPlaces(Path(relay_dir).resolve())
     try:
         settings = places.read()
@@ -105,6 +110,32 @@ def sign_off(places: RelayPlaces, settings: RelaySettings) -> bool:
     except Exception:  # not known there, not online, not reachable: Flower's own start tells which
         return False
     return True
+
+
+def ask_whether_enrolled(places: RelayPlaces, settings: RelaySettings) -> bool | None:
+    """Whether the coordinator knows this node's key; None where it does not take the signature. Changes nothing.
+
+    Raises httpx's errors where there is no answer, PermissionError where the key is not ours to read.
+    """
+    import httpx
+    from flwr.proto.fleet_pb2 import ActivateNodeRequest
+    from flwr.supercore.error import ApiErrorCode, FlowerError
+    from flwr.supercore.primitives.asymmetric import public_key_to_bytes
+
+    public_key = public_key_to_bytes(read_node_key(places.node_key).public_key())
+    with _fleet(places, settings) as client:
+        try:
+            client.ActivateNode(ActivateNodeRequest(public_key=public_key, heartbeat_interval=0.0))
+        except httpx.HTTPStatusError as error:
+            if error.response.status_code == httpx.codes.UNAUTHORIZED:
+                return None
+            found = FlowerError.from_json(error.response.text)
+            if found is not None and found.code == ApiErrorCode.FLEET_INVALID_HEARTBEAT_INTERVAL:
+                return True
+            if found is not None and found.code == ApiErrorCode.FLEET_NODE_ACTIVATION_FAILED:
+                return False
+            raise
+    raise RuntimeError("the coordinator activated a node for no time")
 
 
 def _fleet(places: RelayPlaces, settings: RelaySettings) -> Any:

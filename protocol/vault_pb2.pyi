@@ -1,10 +1,8 @@
-from collections.abc import Iterable as _Iterable
-from collections.abc import Mapping as _Mapping
-from typing import ClassVar as _ClassVar
-
+from google.protobuf.internal import containers as _containers
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
-from google.protobuf.internal import containers as _containers
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
@@ -12,7 +10,7 @@ class DescribeRequest(_message.Message):
     __slots__ = ("study_digest",)
     STUDY_DIGEST_FIELD_NUMBER: _ClassVar[int]
     study_digest: str
-    def __init__(self, study_digest: str | None = ...) -> None: ...
+    def __init__(self, study_digest: _Optional[str] = ...) -> None: ...
 
 class Description(_message.Message):
     __slots__ = ("site", "versions", "groups_held", "approved")
@@ -22,16 +20,14 @@ class Description(_message.Message):
         VALUE_FIELD_NUMBER: _ClassVar[int]
         key: str
         value: str
-        def __init__(self, key: str | None = ..., value: str | None = ...) -> None: ...
-
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
     class GroupsHeldEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
         VALUE_FIELD_NUMBER: _ClassVar[int]
         key: str
         value: str
-        def __init__(self, key: str | None = ..., value: str | None = ...) -> None: ...
-
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
     SITE_FIELD_NUMBER: _ClassVar[int]
     VERSIONS_FIELD_NUMBER: _ClassVar[int]
     GROUPS_HELD_FIELD_NUMBER: _ClassVar[int]
@@ -40,13 +36,7 @@ class Description(_message.Message):
     versions: _containers.ScalarMap[str, str]
     groups_held: _containers.ScalarMap[str, str]
     approved: bool
-    def __init__(
-        self,
-        site: str | None = ...,
-        versions: _Mapping[str, str] | None = ...,
-        groups_held: _Mapping[str, str] | None = ...,
-        approved: bool | None = ...,
-    ) -> None: ...
+    def __init__(self, site: _Optional[str] = ..., versions: _Optional[_Mapping[str, str]] = ..., groups_held: _Optional[_Mapping[str, str]] = ..., approved: _Optional[bool] = ...) -> None: ...
 
 class TensorHead(_message.Message):
     __slots__ = ("group", "name", "codec", "shape", "bytes")
@@ -60,14 +50,7 @@ class TensorHead(_message.Message):
     codec: str
     shape: _containers.RepeatedScalarFieldContainer[int]
     bytes: int
-    def __init__(
-        self,
-        group: str | None = ...,
-        name: str | None = ...,
-        codec: str | None = ...,
-        shape: _Iterable[int] | None = ...,
-        bytes: int | None = ...,
-    ) -> None: ...
+    def __init__(self, group: _Optional[str] = ..., name: _Optional[str] = ..., codec: _Optional[str] = ..., shape: _Optional[_Iterable[int]] = ..., bytes: _Optional[int] = ...) -> None: ...
 
 class TrainHeader(_message.Message):
     __slots__ = ("study_digest", "stage", "round_number", "trains", "reads", "tensors")
@@ -77,8 +60,7 @@ class TrainHeader(_message.Message):
         VALUE_FIELD_NUMBER: _ClassVar[int]
         key: str
         value: str
-        def __init__(self, key: str | None = ..., value: str | None = ...) -> None: ...
-
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
     STUDY_DIGEST_FIELD_NUMBER: _ClassVar[int]
     STAGE_FIELD_NUMBER: _ClassVar[int]
     ROUND_NUMBER_FIELD_NUMBER: _ClassVar[int]
@@ -91,15 +73,7 @@ class TrainHeader(_message.Message):
     trains: _containers.RepeatedScalarFieldContainer[str]
     reads: _containers.ScalarMap[str, str]
     tensors: _containers.RepeatedCompositeFieldContainer[TensorHead]
-    def __init__(
-        self,
-        study_digest: str | None = ...,
-        stage: str | None = ...,
-        round_number: int | None = ...,
-        trains: _Iterable[str] | None = ...,
-        reads: _Mapping[str, str] | None = ...,
-        tensors: _Iterable[TensorHead | _Mapping] | None = ...,
-    ) -> None: ...
+    def __init__(self, study_digest: _Optional[str] = ..., stage: _Optional[str] = ..., round_number: _Optional[int] = ..., trains: _Optional[_Iterable[str]] = ..., reads: _Optional[_Mapping[str, str]] = ..., tensors: _Optional[_Iterable[_Union[TensorHead, _Mapping]]] = ...) -> None: ...
 
 class TrainPart(_message.Message):
     __slots__ = ("header", "piece")
@@ -107,7 +81,7 @@ class TrainPart(_message.Message):
     PIECE_FIELD_NUMBER: _ClassVar[int]
     header: TrainHeader
     piece: bytes
-    def __init__(self, header: TrainHeader | _Mapping | None = ..., piece: bytes | None = ...) -> None: ...
+    def __init__(self, header: _Optional[_Union[TrainHeader, _Mapping]] = ..., piece: _Optional[bytes] = ...) -> None: ...
 
 class Progress(_message.Message):
     __slots__ = ("waiting", "steps_planned")
@@ -115,7 +89,7 @@ class Progress(_message.Message):
     STEPS_PLANNED_FIELD_NUMBER: _ClassVar[int]
     waiting: bool
     steps_planned: int
-    def __init__(self, waiting: bool | None = ..., steps_planned: int | None = ...) -> None: ...
+    def __init__(self, waiting: _Optional[bool] = ..., steps_planned: _Optional[int] = ...) -> None: ...
 
 class ReplyHeader(_message.Message):
     __slots__ = ("code", "site", "inputs_digest", "incident", "missing", "event_digest", "metrics", "tensors")
@@ -125,8 +99,7 @@ class ReplyHeader(_message.Message):
         VALUE_FIELD_NUMBER: _ClassVar[int]
         key: str
         value: float
-        def __init__(self, key: str | None = ..., value: float | None = ...) -> None: ...
-
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[float] = ...) -> None: ...
     CODE_FIELD_NUMBER: _ClassVar[int]
     SITE_FIELD_NUMBER: _ClassVar[int]
     INPUTS_DIGEST_FIELD_NUMBER: _ClassVar[int]
@@ -143,17 +116,7 @@ class ReplyHeader(_message.Message):
     event_digest: str
     metrics: _containers.ScalarMap[str, float]
     tensors: _containers.RepeatedCompositeFieldContainer[TensorHead]
-    def __init__(
-        self,
-        code: str | None = ...,
-        site: str | None = ...,
-        inputs_digest: str | None = ...,
-        incident: str | None = ...,
-        missing: _Iterable[str] | None = ...,
-        event_digest: str | None = ...,
-        metrics: _Mapping[str, float] | None = ...,
-        tensors: _Iterable[TensorHead | _Mapping] | None = ...,
-    ) -> None: ...
+    def __init__(self, code: _Optional[str] = ..., site: _Optional[str] = ..., inputs_digest: _Optional[str] = ..., incident: _Optional[str] = ..., missing: _Optional[_Iterable[str]] = ..., event_digest: _Optional[str] = ..., metrics: _Optional[_Mapping[str, float]] = ..., tensors: _Optional[_Iterable[_Union[TensorHead, _Mapping]]] = ...) -> None: ...
 
 class TrainEvent(_message.Message):
     __slots__ = ("progress", "reply", "piece")
@@ -163,12 +126,7 @@ class TrainEvent(_message.Message):
     progress: Progress
     reply: ReplyHeader
     piece: bytes
-    def __init__(
-        self,
-        progress: Progress | _Mapping | None = ...,
-        reply: ReplyHeader | _Mapping | None = ...,
-        piece: bytes | None = ...,
-    ) -> None: ...
+    def __init__(self, progress: _Optional[_Union[Progress, _Mapping]] = ..., reply: _Optional[_Union[ReplyHeader, _Mapping]] = ..., piece: _Optional[bytes] = ...) -> None: ...
 
 class CancelRequest(_message.Message):
     __slots__ = ()
@@ -178,7 +136,7 @@ class CancelReply(_message.Message):
     __slots__ = ("cancelled",)
     CANCELLED_FIELD_NUMBER: _ClassVar[int]
     cancelled: bool
-    def __init__(self, cancelled: bool | None = ...) -> None: ...
+    def __init__(self, cancelled: _Optional[bool] = ...) -> None: ...
 
 class StatusRequest(_message.Message):
     __slots__ = ()
@@ -196,14 +154,7 @@ class VaultStatus(_message.Message):
     busy: bool
     round: RunningRound
     operator: OperatorStatus
-    def __init__(
-        self,
-        site: str | None = ...,
-        version: str | None = ...,
-        busy: bool | None = ...,
-        round: RunningRound | _Mapping | None = ...,
-        operator: OperatorStatus | _Mapping | None = ...,
-    ) -> None: ...
+    def __init__(self, site: _Optional[str] = ..., version: _Optional[str] = ..., busy: _Optional[bool] = ..., round: _Optional[_Union[RunningRound, _Mapping]] = ..., operator: _Optional[_Union[OperatorStatus, _Mapping]] = ...) -> None: ...
 
 class RunningRound(_message.Message):
     __slots__ = ("study_digest", "stage", "round_number", "steps_planned")
@@ -215,24 +166,10 @@ class RunningRound(_message.Message):
     stage: str
     round_number: int
     steps_planned: int
-    def __init__(
-        self,
-        study_digest: str | None = ...,
-        stage: str | None = ...,
-        round_number: int | None = ...,
-        steps_planned: int | None = ...,
-    ) -> None: ...
+    def __init__(self, study_digest: _Optional[str] = ..., stage: _Optional[str] = ..., round_number: _Optional[int] = ..., steps_planned: _Optional[int] = ...) -> None: ...
 
 class OperatorStatus(_message.Message):
-    __slots__ = (
-        "steps_taken",
-        "seconds_running",
-        "model_resident",
-        "rounds_answered",
-        "last_incident",
-        "last_code",
-        "cancelling",
-    )
+    __slots__ = ("steps_taken", "seconds_running", "model_resident", "rounds_answered", "last_incident", "last_code", "cancelling")
     STEPS_TAKEN_FIELD_NUMBER: _ClassVar[int]
     SECONDS_RUNNING_FIELD_NUMBER: _ClassVar[int]
     MODEL_RESIDENT_FIELD_NUMBER: _ClassVar[int]
@@ -247,13 +184,4 @@ class OperatorStatus(_message.Message):
     last_incident: str
     last_code: str
     cancelling: bool
-    def __init__(
-        self,
-        steps_taken: int | None = ...,
-        seconds_running: float | None = ...,
-        model_resident: bool | None = ...,
-        rounds_answered: int | None = ...,
-        last_incident: str | None = ...,
-        last_code: str | None = ...,
-        cancelling: bool | None = ...,
-    ) -> None: ...
+    def __init__(self, steps_taken: _Optional[int] = ..., seconds_running: _Optional[float] = ..., model_resident: _Optional[bool] = ..., rounds_answered: _Optional[int] = ..., last_incident: _Optional[str] = ..., last_code: _Optional[str] = ..., cancelling: _Optional[bool] = ...) -> None: ...

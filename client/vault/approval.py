@@ -92,10 +92,19 @@ class Approvals:
         `patients` is the true number in the store: it is compared with the declaration here and goes no further.
         Raises OutsideDeclaration, GeneratorMismatch, PolicyRefused, BudgetExceeded, ConfigInvalid.
         """
-        site = self._named_site(study)
         digest = study.digest(version=VERSION)
         if digest in self.digests():
+            self._named_site(study)
             return self.get(digest)
+        plan = self.proposed(study, generator_digest=generator_digest, patients=patients, deployment=deployment)
+        if plan is not None:
+            self._ledger.approve(plan)
+        self._write(digest, study)
+        return self.get(digest)
+
+    def proposed(self, study: Study, *, generator_digest: str, patients: int, deployment: bool) -> StudyPlan | None:
+        """What `approve` would put into the ledger; None without privacy. Changes nothing. Raises as `approve`."""
+        site = self._named_site(study)
         if study.generator_digest != generator_digest:
             raise GeneratorMismatch(
                 "The generator folder installed here is not the one the study starts from: install that folder first."
@@ -105,11 +114,7 @@ class Approvals:
         self._check_store(patients)
         if deployment and study.federation.release_grid_seconds <= 0.0:
             raise PolicyRefused("The study releases replies at once, which shows how long a step took: set a grid.")
-        plan = _planned(study, site, digest) if private else None
-        if plan is not None:
-            self._ledger.approve(plan)
-        self._write(digest, study)
-        return self.get(digest)
+        return _planned(study, site, study.digest(version=VERSION)) if private else None
 
     def _named_site(self, study: Study) -> SiteSpec:
         try:

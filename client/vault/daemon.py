@@ -23,6 +23,7 @@ import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
 from client.errors import ClientError
+from client.parent import FLAG, end_with_parent
 from client.site_config import PRIVATE_FILE, SitePaths
 from client.vault import sockets
 from client.vault.errors import DaemonRefused
@@ -67,6 +68,7 @@ class Daemon:
         sockets.prepare_folder(relay_socket.parent, group=self.settings.socket_group)
         limit = self.settings.max_request_bytes
         with ExitStack() as open_now:
+            open_now.callback(self._only_one.close)
             open_now.callback(self._vault.close)
             for path, umask, service in (
                 (own_socket, sockets.OPERATOR_UMASK, OperatorService(self._vault, max_request_bytes=limit)),
@@ -91,13 +93,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the daemon; what keeps it from starting is one sentence."""
     parser = argparse.ArgumentParser(prog="python -m client.vault.daemon", description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--site-dir", type=Path, required=True, help="The site's folder.")
-    site_dir = parser.parse_args(arguments).site_dir
-    return run(site_dir)
+    parser.add_argument(FLAG, action="store_true", help="End when whoever started this process is gone.")
+    found = parser.parse_args(arguments)
+    return run(found.site_dir, with_parent=found.with_parent)
 
 
-def run(site_dir: Path) -> int:
+def run(site_dir: Path, *, with_parent: bool = False) -> int:
     """Run the daemon until it is told to stop; the exit code."""
     go_offline()
+    if with_parent:
+        end_with_parent()
     try:
         daemon = Daemon(site_dir)
         keep_quiet(daemon.site_dir)
@@ -113,7 +118,9 @@ def run(site_dir: Path) -> int:
         return FAILED
     if begin_anew:
         # All memory goes back, the patients' features with it: nothing that was freed and kept could do as much.
-        os.execv(sys.executable, [sys.executable, "-m", "client.vault.daemon", "--site-dir", str(daemon.site_dir)])
+        flags = [FLAG] if with_parent else []
+        again = [sys.executable, "-m", "client.vault.daemon", "--site-dir", str(daemon.site_dir), *flags]
+        os.execv(sys.executable, again)
     _say("The vault has stopped.")
     return 0
 

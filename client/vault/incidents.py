@@ -58,11 +58,13 @@ class IncidentLog:
 
 
 def wire_code(error: BaseException) -> Code:
-    """The error's own `code` where the closed table knows it, else `site-failed`."""
-    try:
-        return Code.read(getattr(error, "code", Code.SITE_FAILED))
-    except MalformedMessage:
-        return Code.SITE_FAILED
+    """The `code` of the error's class, or of the nearest class above it that the closed table knows."""
+    for kind in (error, *type(error).__mro__):
+        try:
+            return Code.read(kind.code)
+        except (AttributeError, MalformedMessage):
+            continue
+    return Code.SITE_FAILED
 
 
 class PrivateFile(RotatingFileHandler):

@@ -65,7 +65,12 @@ class ResidentVault:
         return self._vault.describe()
 
     def stage(self, study_digest: str, name: str) -> StageSpec:
-        """See `Vault.stage`."""
+        """See `Vault.stage`; by the policy of this moment, unless a round runs by the one before."""
+        if self._having_turn.acquire(blocking=False):
+            try:
+                self._follow_policy()
+            finally:
+                self._having_turn.release()
         return self._vault.stage(study_digest, name)
 
     def train(self, about: Turn, take: Callable[[], TrainRequest]) -> TrainReply:

@@ -30,6 +30,8 @@ class VaultSettings(BaseModel):
     """Where the relay finds the vault; `run/vault.sock` below the site's folder when empty."""
     socket_group: str = ""
     """Group that may connect; the group of the socket's folder when empty."""
+    relay_dir: str = "relay"
+    """The relay's folder, relative to the site's or absolute; outside of it where the relay has a user of its own."""
     idle_seconds: Annotated[float, Field(gt=0)] = 900.0
     """After so long without a round the process begins anew: model and features leave its memory."""
     max_request_bytes: Annotated[int, Field(ge=1 << 20)] = 2_000_000_000
@@ -59,6 +61,10 @@ class VaultSettings(BaseModel):
     def socket_path(self, site_dir: Path) -> Path:
         """The relay's socket."""
         return Path(self.socket) if self.socket else Path(site_dir).resolve() / "run" / SOCKET
+
+    def relay_folder(self, site_dir: Path) -> Path:
+        """The relay's folder."""
+        return Path(site_dir).resolve() / self.relay_dir
 
     def generator_folder(self) -> Path:
         """The generator's folder. Raises SiteUnusable where there is none."""

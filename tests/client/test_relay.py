@@ -35,7 +35,7 @@ class Hospital:
         self.breaks = breaks
         self.heard: list[TrainRequest] = []
 
-    def describe(self) -> SiteDescription:
+    def describe(self, study_digest: str = "") -> SiteDescription:
         self._perhaps_break()
         return SiteDescription(site="north", studies=("0" * 64,))
 

@@ -53,9 +53,8 @@ def serve(places: ConsortiumPlaces) -> None:
 
     import uvicorn
     from flwr.superlink.main import create_app
-    from sqlalchemy import Engine, event
 
-    event.listen(Engine, "connect", _wait_for_the_disk)
+    _wait_for_the_disk()
     flower_superlink = importlib.import_module("flwr.superlink.cli.flower_superlink")  # not the function of that name
     sys.argv = ["flower-superlink", *flower_arguments(places, settings)]
     config = flower_superlink._parse_superlink_lifespan_config()
@@ -78,9 +77,16 @@ def serve(places: ConsortiumPlaces) -> None:
     )
 
 
-def _wait_for_the_disk(connection: Any, _record: Any) -> None:
-    """Flower gives up on a locked database after 5 s, and a SuperNode that gets the error ends. A slow disk is no error."""
-    connection.execute(f"PRAGMA busy_timeout = {LOCK_SECONDS * 1000}")
+def _wait_for_the_disk() -> None:
+    """Flower answers with an error when its database was locked for 5 s, and a SuperNode that gets it ends.
+
+    A slow disk is no error: the patience is raised where Flower keeps it.
+    """
+    module: Any = importlib.import_module("flwr.supercore.sql_mixin")
+    pragmas = dict(module.SQLITE_PRAGMAS)
+    if "busy_timeout" not in pragmas:
+        raise ConsortiumUnusable("This version of flwr keeps its database settings elsewhere: install the pinned one.")
+    module.SQLITE_PRAGMAS = tuple((pragmas | {"busy_timeout": str(1000 * LOCK_SECONDS)}).items())
 
 
 def _end_with_parent() -> None:

@@ -11,6 +11,7 @@ import json
 import os
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
@@ -37,6 +38,8 @@ from server.consortium.places import ConsortiumPlaces
 ROOT = Path(__file__).resolve().parents[2]
 FEDM2G = Path(sys.executable).with_name("fedm2g")
 PATIENTS = 12
+DEADLINE_SECONDS = 600.0
+"""Of a round: far more than one takes, also on a machine with much else to do."""
 FLOWS = ("xray", "ct")
 SITES = {"north": ("xray",), "south": ("xray", "ct")}
 PLANTED = "Mustermann"
@@ -84,12 +87,22 @@ class Site:
         vault.approve(study)
         vault.close()
 
-    def beginnings(self, digest: str) -> int:
-        """Steps that the ledger has reserved for this study: what was spent, whatever came of it."""
+    def rounds_begun(self, digest: str) -> dict[str, list[int]]:
+        """How often each round of a study has begun here, by stage: what the ledger charges or could have."""
+        database = sqlite3.connect(f"file:{self.folder / 'state' / 'rounds.sqlite'}?mode=ro", uri=True)
+        query = "SELECT stage, attempts FROM rounds WHERE study_digest = ? ORDER BY stage, round_number"
+        begun: dict[str, list[int]] = {}
+        for stage, attempts in database.execute(query, (digest,)):
+            begun.setdefault(stage, []).append(attempts)
+        database.close()
+        return begun
+
+    def ledger(self) -> Ledger:
+        """The site's account, verified."""
         keys = SiteKeys.open(self.folder)
         ledger = Ledger(self.folder / "ledger.sqlite", keys.signing_key, SitePolicy.read(self.folder / "site.toml"))
         ledger.verify()
-        return sum(1 for entry in ledger.entries() if entry.kind == "reserve" and entry.study_digest == digest)
+        return ledger
 
     def _start(self, name: str, module: str, *arguments: str, **variables: str) -> None:
         with (self.output / f"{self.name}-{name}.log").open("ab") as log:
@@ -157,7 +170,11 @@ class Federation:
                 {"name": "diffuse", "rounds": 2, "sampling_probability": 0.3, "learning_rate": 1e-2},
             ],
             "privacy": {"max_epsilon": 8.0, "spare_rounds": 1.0},
-            "federation": {"quorum": len(self.sites), "deadline_seconds": 120.0, "release_grid_seconds": 0.25},
+            "federation": {
+                "quorum": len(self.sites),
+                "deadline_seconds": DEADLINE_SECONDS,
+                "release_grid_seconds": 0.25,
+            },
         }
         path = self.folder / f"{name}.toml"
         path.write_text(tomli_w.dumps(values | changes))

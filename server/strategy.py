@@ -103,7 +103,7 @@ class StudyStrategy(Strategy):
             awaited=self._open.exchange.awaited(),
             missing=self.participants.absent(),
         )
-        self.aggregate_train(round_number, self._open.exchange.replies())
+        self.aggregate_train(round_number, self._open.exchange.replies(self._open.look_again))
         rate = learning_rate(stage, self.study.optimizer, round_number=round_number)
         spent = self._training_clock() - before if self._training_clock else None
         record = self._open.close(learning_rate=rate, training_seconds=spent)

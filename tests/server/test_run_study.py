@@ -387,6 +387,88 @@ def test_a_missed_quorum_ends_after_the_deadline_with_the_rounds_before_it_safe(
     assert result.records[-1].sites["south"].status == "no-reply"
 
 
+def test_a_site_whose_relay_crashed_over_a_question_is_asked_again_within_the_round(
+    play: Callable[..., StudyResult], make_study: MakeStudy, fake_sites: MakeSites
+) -> None:
+    whole = play("whole")
+    crashes = []
+
+    def crashes_once_a_round(request: TrainRequest, reply: TrainReply) -> TrainReply:
+        if (request.stage, request.round_number) not in crashes and reply.code is Code.OK:
+            crashes.append((request.stage, request.round_number))
+            raise ConnectionError("killed")
+        return reply
+
+    result = play("crashing", sites=fake_sites(make_study(), north=crashes_once_a_round))
+    assert len(crashes) == 7
+    assert all(record.accepted == ["north", "south", "both"] for record in result.records)
+    assert same(groups_in(result), groups_in(whole))
+
+
+class Restarting(LocalGrid):
+    """Swallows one node's question and then shows that the node came anew, as after a kill and a restart."""
+
+    swallowed: list[str] = []
+    arrivals = 0
+
+    def pull_messages(self, message_ids: Any) -> Iterator[Message]:
+        for message_id in message_ids:
+            message = self._waiting.get(message_id)
+            north = message is not None and self._names[message.metadata.dst_node_id] == "north"
+            if north and message is not None and message.metadata.message_type == "train":
+                if message_id not in self.swallowed and not self.arrivals:
+                    self.swallowed.append(message_id)
+                if message_id in self.swallowed:
+                    continue
+            yield from super().pull_messages([message_id])
+
+    def get_nodes(self) -> Any:
+        nodes = list(super().get_nodes())
+        for node in nodes:
+            if node.node_id == 1:
+                self.arrivals += bool(self.swallowed)
+                node.last_activated_at = f"arrival {min(self.arrivals, 1)}"
+        return nodes
+
+
+def test_a_site_that_came_anew_is_asked_again_and_its_update_counted_once(
+    tmp_path: Path,
+    generator_folder: Path,
+    make_study: MakeStudy,
+    fake_sites: MakeSites,
+    task_identity: None,
+    play: Callable[..., StudyResult],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("server.exchange.LOOK_SECONDS", 0.05)
+    whole = play("whole")
+    study = make_study()
+    grid = Restarting(fake_sites(study))
+    result = run_study(grid, study, generator_folder=generator_folder, out=tmp_path / "run")
+    assert len(grid.swallowed) == 1
+    assert all(record.accepted == ["north", "south", "both"] for record in result.records)
+    assert same(groups_in(result), groups_in(whole))
+
+
+def test_a_site_that_answers_twice_is_counted_once(
+    tmp_path: Path,
+    generator_folder: Path,
+    make_study: MakeStudy,
+    fake_sites: MakeSites,
+    task_identity: None,
+    play: Callable[..., StudyResult],
+) -> None:
+    class Twice(LocalGrid):
+        def pull_messages(self, message_ids: Any) -> Iterator[Message]:
+            for reply in super().pull_messages(message_ids):
+                yield reply
+                yield reply
+
+    whole, study = play("whole"), make_study()
+    result = run_study(Twice(fake_sites(study)), study, generator_folder=generator_folder, out=tmp_path / "run")
+    assert same(groups_in(result), groups_in(whole))
+
+
 def test_a_run_stopped_after_any_round_and_resumed_equals_the_uninterrupted_one(
     play: Callable[..., StudyResult], make_study: MakeStudy, fake_sites: MakeSites
 ) -> None:

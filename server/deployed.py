@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 
+import httpx
 from flwr.app import Context
 from flwr.serverapp import Grid, ServerApp
 
@@ -62,6 +63,9 @@ def _run(grid: Grid, study: Study, config: Mapping[str, object], out: Path, prog
         )
     except ServerError as error:
         progress.say(state=FAILED, awaited=(), message=str(error))
+        raise
+    except httpx.HTTPStatusError:
+        progress.say(state=FAILED, awaited=(), message="SuperLink was away too long and let the run go: resume it.")
         raise
     except Exception as error:
         name = type(error).__name__

@@ -93,6 +93,7 @@ def test_nobody_without_the_token_starts_anything_over_the_real_port(running: Fe
             request = urllib.request.Request(f"https://localhost:{running.port}{path}", method="POST", headers=headers)
             with pytest.raises(urllib.error.HTTPError) as refused:
                 urllib.request.urlopen(request, context=trusted, timeout=30)
+            refused.value.close()
             assert refused.value.code == status
     refusals = running.places.audit.read_text().count("operator token")
     assert refusals >= 8

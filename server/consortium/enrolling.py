@@ -64,13 +64,21 @@ def expel(places: ConsortiumPlaces, name: str) -> None:
 
 
 def register_all(places: ConsortiumPlaces, coordinator: Operator) -> None:
-    """Make the coordinator's list of nodes that of the enrolled sites: no more, no fewer."""
-    sites = enrolled(places)
-    for enrolment in sites.values():
-        coordinator.register(enrolment)
+    """Make the coordinator's list of nodes that of the enrolled sites: no more, no fewer.
+
+    First the strangers go, then every site is tried. Raises ConsortiumUnusable for the first that cannot be registered.
+    """
+    sites, refused = enrolled(places), []
     for node in coordinator.nodes():
         if node.name not in sites:
             coordinator.unregister(node.node_id)
+    for enrolment in sites.values():
+        try:
+            coordinator.register(enrolment)
+        except ConsortiumUnusable as error:
+            refused.append(error)
+    if refused:
+        raise refused[0]
 
 
 def check_enrolled(study: Study, sites: dict[str, Enrolment]) -> None:

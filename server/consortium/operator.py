@@ -16,6 +16,8 @@ from protocol.enrolment import Enrolment
 from server.consortium.places import ConsortiumPlaces, check_private
 from server.errors import ConsortiumUnusable, CoordinatorUnreachable
 
+UNREGISTERED = "unregistered"
+
 
 @dataclass(frozen=True)
 class NodeState:
@@ -24,7 +26,7 @@ class NodeState:
     node_id: int
     name: str
     status: str
-    """`registered` (never seen), `online` or `offline`."""
+    """`registered` (never seen), `online`, `offline`, or `unregistered` for good."""
     public_key: bytes
 
 
@@ -36,12 +38,14 @@ class Operator:
 
     def nodes(self) -> list[NodeState]:
         """Every node that is registered."""
+        return [node for node in self._all_nodes() if node.status != UNREGISTERED]
+
+    def _all_nodes(self) -> list[NodeState]:
         from flwr.proto.control_pb2 import ListNodesRequest
 
         return [
             NodeState(node.node_id, node.name, node.status, node.public_key)
             for node in self._client.ListNodes(ListNodesRequest()).nodes_info
-            if node.status != "unregistered"
         ]
 
     def register(self, enrolment: Enrolment) -> None:
@@ -49,7 +53,12 @@ class Operator:
         from flwr.proto.control_pb2 import RegisterNodeRequest
 
         key = key_bytes(enrolment)
-        for node in self.nodes():
+        for node in self._all_nodes():
+            if node.public_key == key and node.status == UNREGISTERED:
+                raise ConsortiumUnusable(
+                    f"The key of {enrolment.name} was expelled, and no key is taken twice: ask the hospital to remove "
+                    "its node_key, run `fedm2g site enrol`, and send its SITE.json for `enroll --replace`."
+                )
             if node.public_key == key:
                 if node.name != enrolment.name:
                     raise ConsortiumUnusable(
@@ -57,7 +66,7 @@ class Operator:
                         "of its own."
                     )
                 return
-            if node.name == enrolment.name:
+            if node.name == enrolment.name and node.status != UNREGISTERED:
                 self.unregister(node.node_id)
         self._client.RegisterNode(RegisterNodeRequest(public_key=key, name=enrolment.name))
 

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -24,8 +25,9 @@ from protocol.errors import EnrolmentInvalid
 from protocol.version import VERSION
 from server.consortium.certificates import LOOPBACK, days_left, make_server
 from server.consortium.coordinator import Coordinator, running_coordinator, take_lock
-from server.consortium.enrolling import enrol, enrolled, expel
+from server.consortium.enrolling import enrol, enrolled, expel, register_all
 from server.consortium.launch import prepare
+from server.consortium.operator import Operator
 from server.consortium.places import ConsortiumPlaces, ConsortiumSettings, check_private
 from server.consortium.setup import Pair, create_consortium, renew_certificate
 from server.consortium.status import consortium_status, in_words
@@ -338,3 +340,50 @@ def test_status_works_without_a_coordinator_and_says_so(ready: Callable[..., Any
         "not running",
     ):
         assert part in words
+
+
+# --- what the coordinator registers -----------------------------------------------------------------------------------
+
+
+class FakeControl:
+    """Flower's control interface, as far as registering goes: a key is taken once, even after it was expelled."""
+
+    def __init__(self) -> None:
+        self.nodes: list[Any] = []
+
+    def ListNodes(self, _: Any) -> Any:  # noqa: N802
+        return SimpleNamespace(nodes_info=self.nodes)
+
+    def RegisterNode(self, request: Any) -> None:  # noqa: N802
+        assert request.public_key not in [node.public_key for node in self.nodes]
+        facts = {"node_id": len(self.nodes) + 1, "name": request.name, "public_key": request.public_key}
+        self.nodes.append(SimpleNamespace(status="registered", **facts))
+
+    def UnregisterNode(self, request: Any) -> None:  # noqa: N802
+        self.nodes[request.node_id - 1].status = "unregistered"
+
+    def names(self) -> list[str]:
+        return sorted(node.name for node in self.nodes if node.status != "unregistered")
+
+
+def test_the_nodes_that_may_connect_are_the_enrolled_sites_no_more_and_no_fewer(
+    places: ConsortiumPlaces, tmp_path: Path
+) -> None:
+    control = FakeControl()
+    files = {name: site_json(tmp_path, name) for name in ("north", "south")}
+    for path in files.values():
+        enrol(places, path)
+    for _ in range(2):
+        register_all(places, Operator(control))
+        assert control.names() == ["north", "south"]
+    enrol(places, site_json(tmp_path, "north"), replace=True)
+    register_all(places, Operator(control))
+    assert control.names() == ["north", "south"] and len(control.nodes) == 3
+    expel(places, "south")
+    register_all(places, Operator(control))
+    assert control.names() == ["north"]
+    enrol(places, files["south"])
+    enrol(places, site_json(tmp_path, "west"))
+    with pytest.raises(ConsortiumUnusable, match="The key of south was expelled"):
+        register_all(places, Operator(control))
+    assert control.names() == ["north", "west"]

@@ -18,6 +18,7 @@ from client.commands import app as site_app
 from privacy.audit.commands import app as audit_app
 from protocol.offline import go_offline
 from protocol.version import VERSION
+from server.consortium.commands import app as consortium_app
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -34,6 +35,7 @@ EXIT_CODES = {
     ("medm2g.errors", "MedM2GError"): INVALID,
     ("client.vault.errors", "VaultError"): REFUSED,
     ("client.errors", "ClientError"): INVALID,
+    ("server.errors", "ConsortiumUnusable"): INVALID,
     ("server.errors", "ServerError"): FAILED,
 }
 
@@ -70,6 +72,7 @@ class ImageFormat(StrEnum):
 
 app.add_typer(site_app)
 app.add_typer(audit_app)
+app.add_typer(consortium_app)
 
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]
 

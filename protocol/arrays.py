@@ -14,8 +14,3 @@ Groups = Mapping[str, GroupArrays]
 """Group name (`alignment/xray`) to its arrays."""
 Shapes = Mapping[str, tuple[int, ...]]
 """Qualified parameter name to shape."""
-
-
-def shapes_of(arrays: GroupArrays) -> dict[str, tuple[int, ...]]:
-    """The public shapes of a group."""
-    return {name: tuple(array.shape) for name, array in arrays.items()}

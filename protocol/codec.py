@@ -9,7 +9,7 @@ scaled, the largest value of a tensor always lies in [2^14, 2^15], so the error 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -42,6 +42,8 @@ class Codec:
     size: Callable[[int], int]
     encode: Callable[[Array], bytes]
     decode: Callable[[bytes], Array]
+    check: Callable[[bytes], None] = lambda _: None
+    """Raises MalformedMessage for bytes of the right number that cannot be decoded."""
 
 
 def _encode_float32(array: Array) -> bytes:
@@ -60,10 +62,14 @@ def _encode_float16_scaled(array: Array) -> bytes:
     return scale.astype("<f4").tobytes() + values.tobytes()
 
 
-def _decode_float16_scaled(data: bytes) -> Array:
+def _check_scale(data: bytes) -> None:
     scale = float(np.frombuffer(data, dtype="<f4", count=1)[0])
     if not (math.isfinite(scale) and scale > 0.0):
         raise MalformedMessage("A tensor's scale is not a positive finite number: the sender's codec is broken.")
+
+
+def _decode_float16_scaled(data: bytes) -> Array:
+    scale = float(np.frombuffer(data, dtype="<f4", count=1)[0])
     with np.errstate(over="ignore"):  # an overflow becomes infinite, which the receiver's check names
         return np.frombuffer(data, dtype="<f2", offset=_SCALE_BYTES).astype(np.float32) * np.float32(scale)
 
@@ -72,7 +78,7 @@ def _decode_float16_scaled(data: bytes) -> Array:
 CODECS: Mapping[str, Codec] = {
     "float32": Codec("float32", lambda count: 4 * count, _encode_float32, _decode_float32),
     "float16-scaled": Codec(
-        "float16", lambda count: _SCALE_BYTES + 2 * count, _encode_float16_scaled, _decode_float16_scaled
+        "float16", lambda count: _SCALE_BYTES + 2 * count, _encode_float16_scaled, _decode_float16_scaled, _check_scale
     ),
 }
 GROUP_CODEC = "float32"
@@ -90,13 +96,19 @@ def encode_tensor(array: npt.NDArray[np.floating], codec: str) -> EncodedTensor:
 
 def decode_tensor(encoded: EncodedTensor) -> Array:
     """Decode one array, writable and float32. Raises MalformedMessage unless codec, shape and size agree."""
+    _check(encoded)
+    return CODECS[encoded.codec].decode(encoded.data).reshape(encoded.shape)
+
+
+def _check(encoded: EncodedTensor) -> None:
+    """All that can be wrong with a tensor, without decoding it."""
     row = _row(encoded.codec)
     if len(encoded.shape) > MAX_DIMENSIONS or any(size < 0 for size in encoded.shape):
         raise MalformedMessage("A tensor's shape is not one that this contract allows.")
     expected = row.size(math.prod(encoded.shape))
     if len(encoded.data) != expected:
         raise MalformedMessage(f"A tensor has {len(encoded.data)} bytes where its shape and codec need {expected}.")
-    return row.decode(encoded.data).reshape(encoded.shape)
+    row.check(encoded.data)
 
 
 def encode_update(arrays: GroupArrays, *, codec: str = UPDATE_CODEC) -> dict[str, EncodedTensor]:
@@ -106,11 +118,37 @@ def encode_update(arrays: GroupArrays, *, codec: str = UPDATE_CODEC) -> dict[str
 
 def decode_update(encoded: Mapping[str, EncodedTensor], *, max_bytes: int) -> dict[str, Array]:
     """Decode one group. The size is checked before anything is decoded. Raises MalformedMessage."""
+    _check_group(encoded, max_bytes=max_bytes)
+    return {name: decode_tensor(tensor) for name, tensor in encoded.items()}
+
+
+def _check_group(encoded: Mapping[str, EncodedTensor], *, max_bytes: int) -> None:
     if encoded_bytes(encoded) > max_bytes:
         raise MalformedMessage(f"The group is larger than the {max_bytes} bytes allowed.")
     if any(len(name) > MAX_NAME_LENGTH for name in encoded):
         raise MalformedMessage(f"A parameter's name is longer than {MAX_NAME_LENGTH} characters.")
-    return {name: decode_tensor(tensor) for name, tensor in encoded.items()}
+
+
+class EncodedGroup(Mapping[str, Array]):
+    """A group that stays encoded: every access decodes one tensor anew, and no two are decoded at once.
+
+    All that could be wrong is checked when it is made. Raises MalformedMessage, then and never later.
+    """
+
+    def __init__(self, encoded: Mapping[str, EncodedTensor], *, max_bytes: int) -> None:
+        _check_group(encoded, max_bytes=max_bytes)
+        for tensor in encoded.values():
+            _check(tensor)
+        self._encoded = encoded
+
+    def __getitem__(self, name: str) -> Array:
+        return decode_tensor(self._encoded[name])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._encoded)
+
+    def __len__(self) -> int:
+        return len(self._encoded)
 
 
 def encoded_bytes(encoded: Mapping[str, EncodedTensor]) -> int:

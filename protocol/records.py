@@ -1,8 +1,8 @@
 """The messages in Flower's shape, exactly the wire of DESIGN.md §6, and back.
 
 Request: {`request`: ConfigRecord, one ArrayRecord per group keyed `alignment/xray`}. Reply: {`reply`: ConfigRecord,
-the same group keys, `metrics`}. Each ArrayRecord holds one Flower `Array` per qualified parameter name, whose `stype`
-names the codec. What does not parse raises MalformedMessage, which quotes nothing that came with it.
+the same group keys, `metrics`}. Each ArrayRecord holds one Flower `Array`, the whole group in one piece (packing.py).
+What does not parse raises MalformedMessage, which quotes nothing that came with it.
 (Flower's message types import no torch; a test holds that.)
 """
 
@@ -15,15 +15,17 @@ from flwr.app import Array as WireArray
 from flwr.app import ArrayRecord, ConfigRecord, MetricRecord, RecordDict
 
 from protocol.arrays import GroupArrays, Groups
-from protocol.codec import CODECS, GROUP_CODEC, UPDATE_CODEC, EncodedTensor, decode_update, encode_update
+from protocol.codec import GROUP_CODEC, UPDATE_CODEC, EncodedGroup, decode_update, encode_update
 from protocol.codes import Code
 from protocol.errors import MalformedMessage, MessageTooLarge
+from protocol.packing import pack_group, unpack_group
 from protocol.requests import DescribeRequest, SiteDescription, TrainReply, TrainRequest
 
 REQUEST = "request"
 REPLY = "reply"
 METRICS = "metrics"
-_STYPE = "fedm2g."  # a codec's name in Flower's `stype`, so that nobody takes our bytes for a pickled or npy array
+PACKED = "packed"
+_STYPE = "fedm2g.group"  # so that nobody takes our bytes for a pickled or npy array
 _MAX_LIST = 10_000
 
 
@@ -122,7 +124,11 @@ def reply_to_record(reply: TrainReply, *, codec: str = UPDATE_CODEC) -> RecordDi
 
 
 def reply_from_record(record: RecordDict, *, max_bytes: int) -> TrainReply:
-    """Raises MalformedMessage, and MessageTooLarge before decoding anything of a reply that is too large."""
+    """Raises MalformedMessage, and MessageTooLarge before looking at anything of a reply that is too large.
+
+    `updates` decode one tensor at every access, so that nobody holds a reply twice; that they can be decoded is checked
+    here.
+    """
     config = _config(record, REPLY)
     metrics = record.get(METRICS, MetricRecord())
     if not isinstance(metrics, MetricRecord) or any(isinstance(value, list) for value in metrics.values()):
@@ -132,7 +138,7 @@ def reply_from_record(record: RecordDict, *, max_bytes: int) -> TrainReply:
         site=_text(config, "site"),
         inputs_digest=_text(config, "inputs_digest"),
         incident=_text(config, "incident"),
-        updates=_groups(record, max_bytes=max_bytes),
+        updates=_groups(record, max_bytes=max_bytes, whole=False),
         missing=_texts(config, "missing"),
         event_digest=_text(config, "event_digest"),
         metrics={name: float(cast(float, value)) for name, value in metrics.items()},
@@ -159,29 +165,27 @@ def _value_bytes(value: object) -> int:
 
 
 def _to_array_record(arrays: GroupArrays, codec: str) -> ArrayRecord:
-    wire = {
-        name: WireArray(dtype=CODECS[codec].dtype, shape=tensor.shape, stype=_STYPE + codec, data=tensor.data)
-        for name, tensor in encode_update(arrays, codec=codec).items()
-    }
-    return ArrayRecord(wire)
+    data = pack_group(encode_update(arrays, codec=codec))
+    return ArrayRecord({PACKED: WireArray(dtype="uint8", shape=(len(data),), stype=_STYPE, data=data)})
 
 
-def _groups(record: RecordDict, *, max_bytes: int) -> dict[str, GroupArrays]:
-    """Every ArrayRecord of a message, decoded; sizes are summed over all of them before the first is decoded."""
+def _groups(record: RecordDict, *, max_bytes: int, whole: bool = True) -> dict[str, GroupArrays]:
+    """Every ArrayRecord of a message; sizes are summed over all of them before the first is looked at.
+
+    whole: decoded at once, instead of tensor by tensor when asked.
+    """
     groups = {name: part for name, part in record.items() if isinstance(part, ArrayRecord)}
     if record_bytes(RecordDict(groups)) > max_bytes:
         raise MessageTooLarge(f"The message is larger than the {max_bytes} bytes that the study allows.")
-    return {name: _from_array_record(part, max_bytes=max_bytes) for name, part in groups.items()}
+    return {name: _from_array_record(part, max_bytes=max_bytes, whole=whole) for name, part in groups.items()}
 
 
-def _from_array_record(part: ArrayRecord, *, max_bytes: int) -> GroupArrays:
-    encoded = {}
-    for name, array in part.items():
-        codec = array.stype.removeprefix(_STYPE)
-        if array.stype != _STYPE + codec or codec not in CODECS or array.dtype != CODECS[codec].dtype:
-            raise MalformedMessage(f"A tensor's codec is not in the table: choose one of {list(CODECS)}.")
-        encoded[name] = EncodedTensor(codec=codec, shape=tuple(array.shape), data=array.data)
-    return decode_update(encoded, max_bytes=max_bytes)
+def _from_array_record(part: ArrayRecord, *, max_bytes: int, whole: bool) -> GroupArrays:
+    array = part.get(PACKED)
+    if array is None or len(part) != 1 or array.stype != _STYPE or tuple(array.shape) != (len(array.data),):
+        raise MalformedMessage("A group is not packed as this contract says: install the same version on both sides.")
+    encoded = unpack_group(array.data)
+    return decode_update(encoded, max_bytes=max_bytes) if whole else EncodedGroup(encoded, max_bytes=max_bytes)
 
 
 def _config(record: RecordDict, name: str) -> ConfigRecord:

@@ -55,9 +55,11 @@ def _check(updates: Groups, *, asked: Collection[str], shapes: Mapping[str, Shap
         return Refusal.MISSING_GROUP
     squared_norm = 0.0
     for group_name, arrays in updates.items():
-        if {name: array.shape for name, array in arrays.items()} != dict(shapes[group_name]):
+        if set(arrays) != set(shapes[group_name]):
             return Refusal.WRONG_SHAPE
-        for array in arrays.values():
+        for name, array in arrays.items():
+            if array.shape != shapes[group_name][name]:
+                return Refusal.WRONG_SHAPE
             if array.dtype != np.float32:
                 return Refusal.WRONG_DTYPE
             if not np.isfinite(array).all():
@@ -81,7 +83,7 @@ class GroupMean:
             sums = self._sums.get(group_name)
             if sums is None:
                 sums = self._sums[group_name] = {name: np.zeros_like(array) for name, array in arrays.items()}
-            for name, array in arrays.items():
+            for name, array in arrays.items():  # a wire reply decodes one tensor at a time
                 sums[name] += np.float32(aggregation_weight) * array
             self._weights[group_name] = self._weights.get(group_name, 0.0) + aggregation_weight
 

@@ -1,26 +1,24 @@
-"""The coordinator's app. `run_study` is the whole run, on any of Flower's engines; `app` is what SuperLink starts.
+"""`run_study` is the whole run, on any of Flower's engines; `server.deployed` is what SuperLink starts.
 
-A run folder holds `rounds.jsonl` (one line per round, every site by name), `checkpoint.safetensors` (the state after
-the last completed round) and, when the study is done, `generator/`.
+A run folder holds `rounds.jsonl` (one line per round, every site by name), `checkpoint.json` with `checkpoint/` (the
+state after the last completed round) and, when the study is done, `generator/`.
 """
 
 from __future__ import annotations
 
-import importlib.util
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from flwr.app import Context
-from flwr.serverapp import Grid, ServerApp
+from flwr.serverapp import Grid
 
 from protocol.study import Study
 from protocol.version import VERSION
-from server.errors import CheckpointInvalid, RunConfigInvalid
-from server.generator_folder import bind, epsilon_by_site, load_groups, write_generator
-from server.optimizer import ServerOptimizer
+from server.errors import CheckpointInvalid
+from server.generator_folder import bind, epsilon_by_site, open_groups, write_generator
 from server.participants import Participants
+from server.progress import Progress, ProgressFile
 from server.rounds import RoundLog, RoundRecord
 from server.run_store import RunState, RunStore
 from server.strategy import OnRound, StudyStrategy, check_reachable
@@ -69,12 +67,15 @@ def run_study(
     on_round: OnRound | None = None,
     join_seconds: float = 0.0,
     training_clock: Callable[[], float] | None = None,
+    progress: ProgressFile | None = None,
+    only_registered: bool = False,
 ) -> StudyResult:
     """Run a study on `grid` from the start, or from its checkpoint in `out`, to its generator.
 
     stop_after: rounds of the whole study after which to stop; resume to go on.
     join_seconds: how long to wait for the study's sites to connect.
     training_clock: seconds of training so far, as the vaults or the engine count them (`LocalGrid.site_seconds`).
+    only_registered: a node must have been registered under the name by which it answers; every deployment sets it.
     Raises ServerError: GeneratorInvalid, CheckpointInvalid, NotEnoughSites, QuorumMissed.
     """
     started, trained_before = time.monotonic(), training_clock() if training_clock else 0.0
@@ -84,7 +85,13 @@ def run_study(
     out.mkdir(parents=True, exist_ok=True)
     store, round_log = RunStore(out), RoundLog(out / "rounds.jsonl")
     state = _opening_state(study, study_digest, generator_folder, store, round_log, resume=resume)
-    participants = Participants(study, study_digest, VERSION)
+    progress = progress or ProgressFile(None, Progress(study=study.name))
+    progress.say(
+        study_digest=study_digest,
+        rounds_done=state.rounds_done,
+        rounds_total=sum(stage.rounds for stage in study.stages),
+    )
+    participants = Participants(study, study_digest, VERSION, only_registered=only_registered, progress=progress)
     participants.gather(grid, join_seconds=join_seconds)
     StudyStrategy(
         study,
@@ -92,6 +99,7 @@ def run_study(
         participants,
         store=store,
         round_log=round_log,
+        progress=progress,
         training_clock=training_clock,
         on_round=on_round,
         stop_after=stop_after,
@@ -114,16 +122,16 @@ def _opening_state(
     study: Study, study_digest: str, folder: Path, store: RunStore, round_log: RoundLog, *, resume: bool
 ) -> RunState:
     """The checkpoint's state, or the study's beginning, saved."""
-    groups = load_groups(study, folder)
+    groups = open_groups(study, folder)
     if resume and store.exists():
-        state = store.load(study, study_digest=study_digest, groups=groups)
+        state = store.load(study_digest=study_digest, groups=groups)
         round_log.keep_until(finished=state.finished)
         return state
     if store.exists():
         raise CheckpointInvalid("The run folder already holds a run: resume it, or choose another folder.")
-    state = RunState(study_digest=study_digest, groups=groups, optimizer=ServerOptimizer(study.optimizer))
+    state = RunState.begin(study_digest, store, groups)
     round_log.path.unlink(missing_ok=True)
-    store.save(state)
+    store.commit(state)
     return state
 
 
@@ -144,39 +152,3 @@ def _totals(study: Study, records: list[RoundRecord]) -> dict[str, SiteTotals]:
             epsilon=spent.get(site.name),
         )
     return totals
-
-
-# --- under SuperLink --------------------------------------------------------------------------------------------------
-
-app = ServerApp()
-
-
-@app.main()
-def main(grid: Grid, context: Context) -> None:
-    """Read the run configuration (`study`, `generator`, `out`, `resume`, `join-seconds`) and run the study."""
-    config = context.run_config
-    study = Study.read(_path(config, "study"))
-    run_study(
-        grid,
-        study,
-        generator_folder=_generator_folder(study, str(config.get("generator", ""))),
-        out=_path(config, "out"),
-        resume=bool(config.get("resume", False)),
-        join_seconds=float(str(config.get("join-seconds", 60.0))),
-    )
-
-
-def _path(config: Mapping[str, object], name: str) -> Path:
-    if not (value := str(config.get(name, ""))):
-        raise RunConfigInvalid(f"The run configuration lacks `{name}`: pass it with -c '{name}=\"/absolute/path\"'.")
-    return Path(value)
-
-
-def _generator_folder(study: Study, configured: str) -> Path:
-    """As configured, else as the study says, else the weights that come with the package (found without torch)."""
-    if configured or study.generator != "shipped":
-        return Path(configured or study.generator)
-    package = importlib.util.find_spec("medm2g")
-    if package is None or not package.submodule_search_locations:
-        raise RunConfigInvalid("The package medm2g is not installed: install fedm2g, or name a generator folder.")
-    return Path(package.submodule_search_locations[0]) / "weights" / study.preset

@@ -46,7 +46,7 @@ _MODULE = f'''\
 """FedM2G {VERSION} under Flower: both apps come from the installed package, never from this bundle."""
 
 from client.relay import app as client_app
-from server.app import app as server_app
+from server.deployed import app as server_app
 
 __all__ = ["client_app", "server_app"]
 '''

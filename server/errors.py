@@ -17,9 +17,21 @@ class CheckpointInvalid(ServerError):
     """The run folder cannot be resumed with this study."""
 
 
+class CheckpointFailed(ServerError):
+    """A round's checkpoint could not be written; the one before it is intact."""
+
+
 class GeneratorInvalid(ServerError):
     """The generator folder is not one that this study can start from."""
 
 
 class RunConfigInvalid(ServerError):
     """The ServerApp's run configuration lacks something."""
+
+
+class ConsortiumUnusable(ServerError):
+    """The coordinator's folder, an enrolment or a study cannot be used as it is; nothing was started."""
+
+
+class CoordinatorUnreachable(ServerError):
+    """The coordinator does not run, or does not answer."""

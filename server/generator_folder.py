@@ -12,16 +12,12 @@ import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-import numpy as np
-from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
-
-from protocol.arrays import Array, Groups
 from protocol.digests import CARD, digest_folder
 from protocol.groups import reads_of
 from protocol.study import Study
 from server.errors import GeneratorInvalid
 from server.rounds import RoundRecord
+from server.tensor_file import StoredArrays, TensorFile, TensorFileInvalid, copy_arrays
 
 CONFIG = "config.json"
 GROUPS = "groups"
@@ -71,19 +67,15 @@ def stored_subset(folder: Path) -> str:
     return str(json.loads(config.read_text(encoding="utf-8")).get("diffusion_subset", "")) if config.exists() else ""
 
 
-def load_groups(study: Study, folder: Path) -> dict[str, dict[str, Array]]:
-    """The study's groups as the folder has them, float32, writable. Raises GeneratorInvalid for one that is missing."""
-    groups = {}
-    for name in groups_of_study(study):
-        arrays = _read(folder / GROUPS / f"{name}.safetensors", name)
-        groups[name] = {key: np.array(arrays[key], dtype=np.float32) for key in sorted(arrays)}
-    return groups
+def open_groups(study: Study, folder: Path) -> dict[str, StoredArrays]:
+    """The study's groups as they lie in the folder, unread. Raises GeneratorInvalid for one that is missing."""
+    return {name: _open(folder / GROUPS / f"{name}.safetensors", name) for name in groups_of_study(study)}
 
 
-def _read(path: Path, group_name: str) -> dict[str, Array]:
+def _open(path: Path, group_name: str) -> StoredArrays:
     try:
-        return dict(load_file(path))
-    except (OSError, SafetensorError):
+        return StoredArrays(TensorFile(path))
+    except (OSError, TensorFileInvalid):
         raise GeneratorInvalid(
             f"The generator folder has no readable group {group_name}, which the study trains or reads: "
             "start from a generator that has all of the study's flows."
@@ -91,7 +83,13 @@ def _read(path: Path, group_name: str) -> dict[str, Array]:
 
 
 def write_generator(
-    source: Path, target: Path, *, groups: Groups, ema: Groups, study: Study, records: Sequence[RoundRecord]
+    source: Path,
+    target: Path,
+    *,
+    groups: Mapping[str, StoredArrays],
+    ema: Mapping[str, StoredArrays],
+    study: Study,
+    records: Sequence[RoundRecord],
 ) -> Path:
     """Write the result next to nothing half done: a copy of `source` with new groups, moved into place at the end."""
     building = target.with_name(f".{target.name}.building")
@@ -107,11 +105,11 @@ def write_generator(
     return target
 
 
-def _write_groups(folder: Path, groups: Groups) -> None:
+def _write_groups(folder: Path, groups: Mapping[str, StoredArrays]) -> None:
     for name, arrays in groups.items():
         path = folder / f"{name}.safetensors"
         path.parent.mkdir(parents=True, exist_ok=True)
-        save_file({key: np.require(array, requirements="C") for key, array in arrays.items()}, path)
+        copy_arrays(arrays, path)
 
 
 def card_section(study: Study, records: Sequence[RoundRecord]) -> str:

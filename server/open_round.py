@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from flwr.app import ArrayRecord, Message, MessageType, RecordDict
 from flwr.serverapp import Grid
 
-from protocol.arrays import Groups, shapes_of
 from protocol.codes import Code, Refusal
 from protocol.errors import MessageTooLarge
 from protocol.groups import reads_of
@@ -20,6 +19,10 @@ from server.aggregation import GroupMean, check_update, norm_bound
 from server.exchange import Exchange
 from server.ledger_heads import LedgerHeads, head_of
 from server.rounds import ACCEPTED, RoundRecord, SiteOutcome
+from server.tensor_file import StoredArrays
+
+#: How often in one round a site is asked again that lost the question on its way.
+TIMES_AGAIN = 2
 
 
 class OpenRound:
@@ -35,7 +38,7 @@ class OpenRound:
         round_number: int,
         *,
         study_digest: str,
-        groups: Groups,
+        groups: Mapping[str, StoredArrays],
         digests: Mapping[str, str],
         grid: Grid,
         heads: LedgerHeads | None = None,
@@ -45,8 +48,13 @@ class OpenRound:
         self.outcomes: dict[str, SiteOutcome] = {}
         self._study, self._study_digest = study, study_digest
         self._groups, self._digests = groups, digests
-        self._shapes = {name: shapes_of(arrays) for name, arrays in groups.items()}
         self._heads = heads or LedgerHeads()
+        self._shapes = {name: arrays.shapes() for name, arrays in groups.items()}
+        self._grid = grid
+        self._lost: set[str] = set()
+        self._sent: dict[str, tuple[str, ...]] = {}
+        self._asked_again: dict[str, int] = {}
+        self._arrivals: dict[int, str] = {}
         self._requests: dict[str, TrainRequest] = {}
         self._nodes: dict[str, int] = {}
         self._encoded: dict[str, ArrayRecord] = {}
@@ -80,16 +88,19 @@ class OpenRound:
         self.outcomes[site.name] = SiteOutcome()
         return self._message(site.name, trains)
 
-    def send(self, site: str, message: Message) -> None:
-        """Push it and count its bytes."""
-        self.outcomes[site].bytes_down += record_bytes(message.content)
-        self.exchange.send(site, message)
+    def send(self, messages: Sequence[tuple[str, Message]]) -> None:
+        """Push them, each with its site's name, count their bytes, and let go of the encoded groups."""
+        for site, message in messages:
+            self.outcomes[site].bytes_down += record_bytes(message.content)
+        self._arrivals = self._arrivals or self._nodes_here()
+        self.exchange.send(messages)
+        self._encoded.clear()
 
     def _message(self, site: str, names: tuple[str, ...]) -> Message:
         for name in names:
             if name not in self._encoded:
                 self._encoded |= encode_groups({name: self._groups[name]})
-        request = self._requests[site]
+        request, self._sent[site] = self._requests[site], names
         content = train_request_to_record(request, {name: self._encoded[name] for name in names})
         return self.exchange.message(self._nodes[site], content)
 
@@ -100,10 +111,15 @@ class OpenRound:
         site = self.exchange.site_of(message)
         if site is None:
             return
+        self.exchange.let_go(site)
         outcome = self.outcomes[site]
+        if outcome.accepted:  # it was asked again, and both came: the first is in the sum
+            return
         if message.has_error():
             outcome.status = Refusal.UNREACHABLE  # the error's text may quote a patient: it is not read
+            self._lost.add(site)
             return
+        self._lost.discard(site)
         outcome.bytes_up += record_bytes(message.content)
         reply = self._read(message.content)
         if isinstance(reply, Refusal):
@@ -118,6 +134,32 @@ class OpenRound:
             self._supply(site, reply.missing)
         else:
             self._fold(site, reply)
+
+    def look_again(self) -> bool:
+        """Ask again whoever lost the question: its node came anew since, or the transport answered in its place.
+
+        A vault keeps what it has finished, so asking again costs nothing. True while a lost site could still make up
+        the quorum: then the round stays open until its deadline.
+        """
+        awaited = self.exchange.awaited()
+        if not (self._lost or awaited):
+            return False
+        here = self._nodes_here()
+        for site in dict.fromkeys((*self._lost, *awaited)):
+            arrival, turns = here.get(self._nodes[site]), self._asked_again.get(site, 0)
+            anew = arrival is not None and arrival != self._arrivals.get(self._nodes[site])
+            if turns < TIMES_AGAIN and (anew or (arrival is not None and site in self._lost)):
+                self._asked_again[site] = turns + 1
+                self._arrivals[self._nodes[site]] = arrival or ""
+                self._lost.discard(site)
+                self.exchange.let_go(site)
+                self.send([(site, self._message(site, self._sent[site]))])
+        accepted = sum(outcome.accepted for outcome in self.outcomes.values())
+        return bool(self.exchange.awaited()) or (bool(self._lost) and accepted < self._study.federation.quorum)
+
+    def _nodes_here(self) -> dict[int, str]:
+        """Nodes that are online, with the moment of their coming, as the transport words it."""
+        return {node.node_id: node.last_activated_at for node in self._grid.get_nodes() if node.status == "online"}
 
     def _read(self, content: RecordDict) -> TrainReply | Refusal:
         try:
@@ -152,7 +194,7 @@ class OpenRound:
             outcome.status = Refusal.ASKED_TWICE
             return
         outcome.status = Code.NEEDS_GROUPS
-        self.send(site, self._message(site, tuple(dict.fromkeys((*request.trains, *missing)))))
+        self.send([(site, self._message(site, tuple(dict.fromkeys((*request.trains, *missing)))))])
 
     def _fold(self, site: str, reply: TrainReply) -> None:
         self.mean.fold(reply.updates, aggregation_weight=self._study.site(site).aggregation_weight)
@@ -168,7 +210,6 @@ class OpenRound:
 
     def close(self, *, learning_rate: float, training_seconds: float | None) -> RoundRecord:
         """The record; whoever has not answered by now did not answer."""
-        self._encoded.clear()
         for outcome in self.outcomes.values():
             if outcome.status in ("", Code.NEEDS_GROUPS):
                 outcome.status = Refusal.NO_REPLY

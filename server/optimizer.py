@@ -3,13 +3,14 @@
 An update is minus a gradient, so the step goes along it. Adam without weight decay, or plain SGD, each over one group
 with that group's own step count (a group that nobody trained in a round keeps moments and count); the learning rate
 falls linearly to `final_learning_rate_fraction` over a stage. Beside the last weights runs an exponential average.
+
+Everything here works on one tensor: weights, moments and averages lie on disk (`run_store.py`) and pass by one by one.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -27,73 +28,53 @@ def learning_rate(stage: StageSpec, optimizer: OptimizerSpec, *, round_number: i
     return stage.learning_rate * (1.0 - progress * (1.0 - optimizer.final_learning_rate_fraction))
 
 
-@dataclass
+def update_scale(spec: OptimizerSpec, update: GroupArrays) -> float:
+    """By what one group's mean update is multiplied: 1, or what brings it down to `max_update_norm`."""
+    if spec.max_update_norm is None:
+        return 1.0
+    norm = math.sqrt(sum(float(np.vdot(array, array).real) for array in update.values()))
+    return spec.max_update_norm / norm if norm > spec.max_update_norm else 1.0
+
+
+@dataclass(frozen=True)
 class Moments:
-    """Adam's memory of one group."""
+    """Adam's memory of one tensor; a step changes the arrays in place."""
 
-    first: dict[str, Array]
-    second: dict[str, Array]
-    step: int = 0
-
-    @classmethod
-    def zeros(cls, arrays: GroupArrays) -> Moments:
-        """Before the first step."""
-        first, second = ({name: np.zeros_like(array) for name, array in arrays.items()} for _ in range(2))
-        return cls(first=first, second=second)
+    first: Array
+    second: Array
 
 
-@dataclass
-class ServerOptimizer:
-    """Applies mean updates to groups in place, so that a stage never needs a second copy of its parameters."""
+def step(
+    spec: OptimizerSpec, array: Array, update: Array, moments: Moments | None, *, learning_rate: float, step_number: int
+) -> None:
+    """Move one tensor in place along `update` (minus a gradient, left as it is).
 
-    spec: OptimizerSpec
-    moments: dict[str, Moments] = field(default_factory=dict)
-
-    def apply(
-        self, group_name: str, arrays: dict[str, Array], update: Mapping[str, Array], *, learning_rate: float
-    ) -> None:
-        """One step of one group. `arrays` changes in place; `update` (minus a gradient, same names) does not."""
-        update = self._bounded(update)
-        if self.spec.name == "sgd":
-            for name, array in arrays.items():
-                array += np.float32(learning_rate) * update[name]
-            return
-        moments = self.moments.setdefault(group_name, Moments.zeros(arrays))
-        moments.step += 1
-        for name, array in arrays.items():
-            self._adam(array, moments, name, update[name], learning_rate)
-
-    def _bounded(self, update: Mapping[str, Array]) -> Mapping[str, Array]:
-        """The update, or where it is longer than `max_update_norm` a copy of exactly that length."""
-        if self.spec.max_update_norm is None:
-            return update
-        norm = math.sqrt(sum(float(np.vdot(array, array).real) for array in update.values()))
-        if norm <= self.spec.max_update_norm:
-            return update
-        scale = np.float32(self.spec.max_update_norm / norm)
-        return {name: scale * array for name, array in update.items()}
-
-    def _adam(self, array: Array, moments: Moments, name: str, update: Array, learning_rate: float) -> None:
-        """Kingma & Ba 2015, algorithm 1, with the sign of an update."""
-        beta_first, beta_second = (np.float32(beta) for beta in self.spec.betas)
-        first, second = moments.first[name], moments.second[name]
-        first *= beta_first
-        first += (1 - beta_first) * update
-        second *= beta_second
-        second += (1 - beta_second) * np.square(update)
-        unbiased_first = 1.0 - self.spec.betas[0] ** moments.step
-        unbiased_second = 1.0 - self.spec.betas[1] ** moments.step
-        scale = np.sqrt(second / np.float32(unbiased_second))
-        scale += np.float32(ADAM_TINY)
-        array += np.float32(learning_rate / unbiased_first) * first / scale
-
-    def forget(self) -> None:
-        """At the end of a stage: its groups will not be trained again."""
-        self.moments.clear()
+    moments: of adam, zeros before the first step; None for sgd. step_number: from 1, of the tensor's group.
+    """
+    if moments is None:
+        array += np.float32(learning_rate) * update
+    else:
+        _adam(spec, array, update, moments, learning_rate=learning_rate, step_number=step_number)
 
 
-def average(ema: dict[str, Array], arrays: GroupArrays, *, decay: float) -> None:
-    """Move the exponential average of one group towards its last weights, in place."""
-    for name, mean in ema.items():
-        mean *= np.float32(decay)
-        mean += np.float32(1.0 - decay) * arrays[name]
+def _adam(
+    spec: OptimizerSpec, array: Array, update: Array, moments: Moments, *, learning_rate: float, step_number: int
+) -> None:
+    """Kingma & Ba 2015, algorithm 1, with the sign of an update."""
+    beta_first, beta_second = (np.float32(beta) for beta in spec.betas)
+    first, second = moments.first, moments.second
+    first *= beta_first
+    first += (1 - beta_first) * update
+    second *= beta_second
+    second += (1 - beta_second) * np.square(update)
+    unbiased_first = 1.0 - spec.betas[0] ** step_number
+    unbiased_second = 1.0 - spec.betas[1] ** step_number
+    scale = np.sqrt(second / np.float32(unbiased_second))
+    scale += np.float32(ADAM_TINY)
+    array += np.float32(learning_rate / unbiased_first) * first / scale
+
+
+def average(ema: Array, array: Array, *, decay: float) -> None:
+    """Move the exponential average of one tensor towards its last value, in place."""
+    ema *= np.float32(decay)
+    ema += np.float32(1.0 - decay) * array

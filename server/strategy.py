@@ -15,13 +15,13 @@ from flwr.serverapp import Grid
 from flwr.serverapp.strategy import Result, Strategy
 from flwr.supercore import log
 
-from protocol.digests import digest_group
 from protocol.study import StageSpec, Study
 from server.errors import NotEnoughSites, QuorumMissed
 from server.ledger_heads import LedgerHeads
 from server.open_round import OpenRound
 from server.optimizer import learning_rate
 from server.participants import Participants
+from server.progress import RUNNING, ProgressFile
 from server.rounds import RoundLog, RoundRecord
 from server.run_store import RunState, RunStore
 
@@ -44,14 +44,14 @@ class StudyStrategy(Strategy):
         *,
         store: RunStore,
         round_log: RoundLog,
+        progress: ProgressFile,
         training_clock: Callable[[], float] | None = None,
         on_round: OnRound | None = None,
         stop_after: int | None = None,
     ) -> None:
         self.study, self.state, self.participants = study, state, participants
-        self._store, self._round_log = store, round_log
+        self._store, self._round_log, self._progress = store, round_log, progress
         self._training_clock, self._on_round, self._stop_after = training_clock, on_round, stop_after
-        self._digests = {name: digest_group(arrays) for name, arrays in state.groups.items()}
         self._open: OpenRound | None = None
         self._heads = LedgerHeads(round_log.read())
 
@@ -64,15 +64,14 @@ class StudyStrategy(Strategy):
         """
         self.summary()
         for stage, round_number in self._remaining():
-            if round_number == 1:
-                self.state.optimizer.forget()
-            self.participants.meet(grid, again=round_number == 1)
+            self.participants.meet(grid, again=round_number == 1 or self.participants.asked_long_ago())
             record = self._round(grid, stage, round_number)
             self._round_log.append(record)
             self._heads.note(record)
             if not record.completed:
                 raise QuorumMissed(self._why(record))
-            self._store.save(self.state)
+            self._store.commit(self.state)
+            self._progress.say(rounds_done=self.state.rounds_done)
             if self._on_round is not None:
                 self._on_round(record, self.state)
         return Result()
@@ -93,13 +92,22 @@ class StudyStrategy(Strategy):
             round_number,
             study_digest=self.state.study_digest,
             groups=self.state.groups,
-            digests=self._digests,
+            digests=self.state.digests,
             grid=grid,
             heads=self._heads,
         )
-        for message in self.configure_train(round_number, ArrayRecord(), ConfigRecord(), grid):
-            self._open.send(self._site_at(message.metadata.dst_node_id), message)
-        self.aggregate_train(round_number, self._open.exchange.replies())
+        messages = list(self.configure_train(round_number, ArrayRecord(), ConfigRecord(), grid))
+        self._open.send([(self._site_at(message.metadata.dst_node_id), message) for message in messages])
+        del messages  # with them go the encoded groups
+        self._progress.say(
+            state=RUNNING,
+            stage=stage.name,
+            round_number=round_number,
+            rounds=stage.rounds,
+            awaited=self._open.exchange.awaited(),
+            missing=self.participants.absent(),
+        )
+        self.aggregate_train(round_number, self._open.exchange.replies(self._open.look_again))
         rate = learning_rate(stage, self.study.optimizer, round_number=round_number)
         spent = self._training_clock() - before if self._training_clock else None
         record = self._open.close(learning_rate=rate, training_seconds=spent)
@@ -110,11 +118,14 @@ class StudyStrategy(Strategy):
 
     def _apply(self, stage: StageSpec, round_number: int, rate: float) -> None:
         assert self._open is not None
-        means = self._open.mean.value()
-        self.state.apply(means, learning_rate=rate, ema_decay=self.study.optimizer.ema_decay)
+        self.state.apply(
+            self._open.mean.value(),
+            self.study.optimizer,
+            learning_rate=rate,
+            ema_decay=self.study.optimizer.ema_decay,
+            last_round=round_number == stage.rounds,
+        )
         self.state.finished[stage.name] = round_number
-        for name in means:
-            self._digests[name] = digest_group(self.state.groups[name])
 
     # --- Flower's hooks -----------------------------------------------------------------------------------------------
 
@@ -137,6 +148,7 @@ class StudyStrategy(Strategy):
         assert self._open is not None
         for reply in replies:
             self._open.hear(reply)
+            self._progress.say(awaited=self._open.exchange.awaited())
             del reply  # before the next is pulled: one reply is alive at a time
         return None, None
 
@@ -168,8 +180,8 @@ class StudyStrategy(Strategy):
 
     def _why(self, record: RoundRecord) -> str:
         dropped = {name: outcome.status for name, outcome in record.sites.items() if not outcome.accepted}
-        absent = {site.name: "absent" for site in self.study.sites if site.name not in self.participants.nodes}
-        reasons = ", ".join(f"{name}: {status}" for name, status in (dropped | absent).items()) or "no other site"
+        others = dropped | self.participants.absent()
+        reasons = ", ".join(f"{name}: {status}" for name, status in others.items()) or "no other site"
         return (
             f"Round {record.round_number} of {record.stage} has {len(record.accepted)} accepted replies and the quorum "
             f"needs {self.study.federation.quorum} ({reasons}): mend those sites and resume; "

@@ -42,7 +42,8 @@ LEFT_BY_A_RUN = (
     "generator",
     "study.toml",
     "rounds.jsonl",
-    "checkpoint.safetensors",
+    "checkpoint",
+    "checkpoint.json",
     "summary.json",
     "report.html",
     WORK,
@@ -134,7 +135,7 @@ def simulate(simulation: Simulation, *, progress: Progress) -> dict[str, Any]:
 def _open_folder(out: Path, *, resume: bool) -> None:
     """Make room for a run: an old run's own files go, anybody else's folder is refused."""
     if resume:
-        if not (out / "checkpoint.safetensors").is_file():
+        if not (out / "checkpoint.json").is_file():
             raise InputInvalid(f"There is nothing to resume in {out}: run without --resume.")
         return
     if out.is_dir() and any(out.iterdir()) and not (out / "study.toml").is_file():

@@ -115,7 +115,7 @@ def broken(**changes: object) -> RecordDict:
         RecordDict(dict(records.reply_to_record(REPLY)) | {"g": ArrayRecord([np.ones(3)])}),
         RecordDict(
             dict(records.reply_to_record(REPLY))
-            | {"g": ArrayRecord({"w": WireArray(dtype="int64", shape=(1,), stype="fedm2g.float32", data=b"1234")})}
+            | {"g": ArrayRecord({"packed": WireArray(dtype="uint8", shape=(4,), stype="numpy.ndarray", data=b"1234")})}
         ),
     ],
 )

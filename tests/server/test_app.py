@@ -12,7 +12,8 @@ import pytest
 from flwr.app import Context, RecordDict
 
 from protocol.study import Study
-from server.app import app, run_study
+from server.app import run_study
+from server.deployed import app
 from server.errors import RunConfigInvalid
 from simulations.local_grid import LocalGrid
 
@@ -22,7 +23,7 @@ def context_of(**run_config: Any) -> Context:
 
 
 def test_importing_the_server_imports_no_torch() -> None:
-    program = "import sys, server.app, server.bundle; sys.exit('torch' in sys.modules)"
+    program = "import sys, server.deployed, server.bundle; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
 
 

@@ -36,8 +36,8 @@ def test_the_apps_come_from_the_installed_package_even_with_the_bundle_first_on_
     module, _, name = components["serverapp"].partition(":")
     program = (
         f"import sys; sys.path[:0] = [{str(folder)!r}, {str(REPOSITORY)!r}]\n"
-        f"import {module} as bundle, server.app, client.relay\n"
-        f"assert bundle.{name} is server.app.app and bundle.client_app is client.relay.app\n"
+        f"import {module} as bundle, server.deployed, client.relay\n"
+        f"assert bundle.{name} is server.deployed.app and bundle.client_app is client.relay.app\n"
         "assert 'torch' not in sys.modules, 'torch'"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, cwd=tmp_path)

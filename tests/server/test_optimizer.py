@@ -2,56 +2,91 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
 from protocol.study import OptimizerSpec, StageSpec
-from server.optimizer import ServerOptimizer, average, learning_rate
+from server.optimizer import average, learning_rate
+from server.run_store import RunState, RunStore
+from server.tensor_file import StoredArrays, TensorFile, TensorWriter
 
 RNG = np.random.default_rng(11)
 
 
+Update = dict[str, np.ndarray]
+
+
+class Keeper:
+    """Some groups of zeros in a run folder, and the state over them."""
+
+    def __init__(self, folder: Path, **groups: Update) -> None:
+        self.store = RunStore(folder)
+        initial = {}
+        for name, arrays in groups.items():
+            path = folder / f"{name}.start"
+            with TensorWriter(path, {key: array.shape for key, array in arrays.items()}, {}) as writer:
+                for key, array in arrays.items():
+                    writer.put(key, array)
+            initial[name] = StoredArrays(TensorFile(path))
+        self.state = RunState.begin("study", self.store, initial)
+        self.initial = initial
+
+    def round(self, spec: OptimizerSpec, rate: float, **means: Update) -> None:
+        copies = {name: {key: array.copy() for key, array in mean.items()} for name, mean in means.items()}
+        self.state.apply(copies, spec, learning_rate=rate, ema_decay=0.9)
+        self.state.finished["align"] = self.state.finished.get("align", 0) + 1
+        self.store.commit(self.state)
+
+    def reload(self) -> None:
+        self.state = RunStore(self.store.path.parent).load(study_digest="study", groups=dict(self.initial))
+
+
+@pytest.mark.parametrize("reload", [False, True])
 @pytest.mark.parametrize("name", ["adam", "sgd"])
-def test_steps_equal_torch_on_minus_the_update(name: str) -> None:
+def test_steps_equal_torch_on_minus_the_update(name: str, reload: bool, tmp_path: Path) -> None:
     start = RNG.standard_normal((5, 3)).astype(np.float32)
     updates = [1e-3 * RNG.standard_normal((5, 3)).astype(np.float32) for _ in range(6)]
-    ours = {"w": start.copy()}
+    ours = Keeper(tmp_path, group={"w": start})
     theirs = torch.nn.Parameter(torch.from_numpy(start.copy()))
     optimizer = (
         torch.optim.Adam([theirs], lr=1e-2, betas=(0.9, 0.99), eps=1e-12)
         if name == "adam"
         else torch.optim.SGD([theirs], lr=1e-2)
     )
-    server = ServerOptimizer(OptimizerSpec(name=name))
+    averaged = start.copy()
     for update in updates:
-        server.apply("alignment/ct", ours, {"w": update}, learning_rate=1e-2)
+        ours.round(OptimizerSpec(name=name), 1e-2, group={"w": update})
+        if reload:
+            ours.reload()
         theirs.grad = -torch.from_numpy(update)
         optimizer.step()
-    np.testing.assert_allclose(ours["w"], theirs.detach().numpy(), rtol=2e-5, atol=1e-7)
+        averaged = 0.9 * averaged + 0.1 * theirs.detach().numpy()
+    np.testing.assert_allclose(ours.state.groups["group"]["w"], theirs.detach().numpy(), rtol=2e-5, atol=1e-7)
+    np.testing.assert_allclose(ours.state.ema["group"]["w"], averaged, rtol=2e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("length", [0.5, 8.0])
-def test_a_longer_update_is_scaled_to_the_bound_over_the_whole_group_and_a_shorter_one_left(length: float) -> None:
-    server = ServerOptimizer(OptimizerSpec(name="sgd", max_update_norm=2.0))
-    update = {"w": np.array([3.0, 0.0], dtype=np.float32), "b": np.array([4.0], dtype=np.float32)}
+def test_a_longer_update_is_scaled_to_the_bound_over_the_whole_group_and_a_shorter_one_left(
+    length: float, tmp_path: Path
+) -> None:
+    update = {"b": np.array([4.0], dtype=np.float32), "w": np.array([3.0, 0.0], dtype=np.float32)}
     update = {name: np.float32(length / 5) * array for name, array in update.items()}
-    group = {name: np.zeros_like(array) for name, array in update.items()}
-    server.apply("diffusion/ct", group, update, learning_rate=0.1)
-    moved = np.concatenate([group["w"], group["b"]])
+    ours = Keeper(tmp_path, group={name: np.zeros_like(array) for name, array in update.items()})
+    ours.round(OptimizerSpec(name="sgd", max_update_norm=2.0), 0.1, group=update)
+    moved = np.concatenate([ours.state.groups["group"]["w"], ours.state.groups["group"]["b"]])
     np.testing.assert_allclose(moved, 0.1 * min(length, 2.0) / 5 * np.array([3.0, 0.0, 4.0]), rtol=1e-5)
 
 
-def test_a_group_that_was_not_trained_keeps_its_count_and_moments() -> None:
-    server = ServerOptimizer(OptimizerSpec())
-    groups = {name: {"w": np.zeros(3, dtype=np.float32)} for name in ("a/x", "b/x")}
+def test_a_group_that_was_not_trained_keeps_its_count_and_moments(tmp_path: Path) -> None:
+    ours = Keeper(tmp_path, ax={"w": np.zeros(3, np.float32)}, bx={"w": np.zeros(3, np.float32)})
     update = {"w": np.ones(3, dtype=np.float32)}
     for turn in range(4):
-        server.apply("a/x", groups["a/x"], update, learning_rate=0.1)
-        if turn == 0:
-            server.apply("b/x", groups["b/x"], update, learning_rate=0.1)
-    assert (server.moments["a/x"].step, server.moments["b/x"].step) == (4, 1)
-    np.testing.assert_allclose(groups["b/x"]["w"], 0.1, rtol=1e-5)  # Adam's first step has the length of the rate
+        ours.round(OptimizerSpec(), 0.1, **({"ax": update, "bx": update} if turn == 0 else {"ax": update}))
+    assert (ours.state.trained["ax"].step, ours.state.trained["bx"].step) == (4, 1)
+    np.testing.assert_allclose(ours.state.groups["bx"]["w"], 0.1, rtol=1e-5)  # Adam's first step is as long as the rate
 
 
 def test_the_rate_falls_linearly_from_the_stage_s_to_its_final_fraction() -> None:
@@ -63,6 +98,6 @@ def test_the_rate_falls_linearly_from_the_stage_s_to_its_final_fraction() -> Non
 
 
 def test_the_average_moves_a_tenth_of_the_way_at_decay_nine_tenths() -> None:
-    ema, last = {"w": np.zeros(2, dtype=np.float32)}, {"w": np.ones(2, dtype=np.float32)}
-    average(ema, last, decay=0.9)
-    np.testing.assert_allclose(ema["w"], 0.1, rtol=1e-6)
+    ema = np.zeros(2, dtype=np.float32)
+    average(ema, np.ones(2, dtype=np.float32), decay=0.9)
+    np.testing.assert_allclose(ema, 0.1, rtol=1e-6)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import weakref
@@ -17,14 +18,15 @@ from safetensors.numpy import load_file
 
 from protocol.codes import Code
 from protocol.digests import digest_folder
-from protocol.records import reply_to_record
+from protocol.records import PACKED, reply_to_record
 from protocol.requests import TrainReply, TrainRequest
 from protocol.study import Study
 from protocol.version import VERSION
 from server.app import StudyResult, run_study
-from server.errors import CheckpointInvalid, GeneratorInvalid, NotEnoughSites, QuorumMissed
-from server.generator_folder import load_groups
+from server.errors import CheckpointFailed, CheckpointInvalid, GeneratorInvalid, NotEnoughSites, QuorumMissed
+from server.generator_folder import open_groups
 from server.rounds import RoundLog
+from server.tensor_file import TensorFile, TensorWriter
 from simulations.local_grid import LocalGrid
 
 MakeStudy = Callable[..., Study]
@@ -74,7 +76,7 @@ def test_a_study_trains_every_group_that_its_sites_declare_and_leaves_the_rest(
     ]
     assert result.records[0].trained == {"alignment/ct": 2, "alignment/xray": 2}
     assert result.records[2].trained == {"diffusion/ct": 2, "diffusion/text": 3, "diffusion/xray": 2}
-    before = load_groups(result.study, generator_folder)
+    before = open_groups(result.study, generator_folder)
     assert len(before) == 8
     assert result.generator is not None
     for name, arrays in before.items():
@@ -94,7 +96,7 @@ def test_the_generator_is_the_optimizer_over_the_brute_force_masked_mean(
     study = make_study(stages=[{"name": "align", "rounds": 1, "learning_rate": 0.5}], optimizer={"name": "sgd"})
     sites = fake_sites(study)
     result = play(study=study, sites=sites)
-    expected = load_groups(study, generator_folder)["alignment/xray"]
+    expected = open_groups(study, generator_folder)["alignment/xray"]
     north = sites["north"].update(sites["north"].seen[0], "alignment/xray")
     both = sites["both"].update(sites["both"].seen[0], "alignment/xray")
     for name, array in groups_in(result).items():
@@ -171,16 +173,21 @@ def _group(request: TrainRequest) -> str:
 def _poke(
     request: TrainRequest, reply: TrainReply, value: bytes | None, shape: tuple[Any, ...] | None = None
 ) -> RecordDict:
-    """Change the bytes or the shape of one honest tensor on the wire."""
+    """Change the bytes or the shape of one honest group on the wire."""
     record = reply_to_record(reply)
-    part = record[_group(request)]
-    name = next(iter(part))
-    array = part[name]
+    array = record[_group(request)][PACKED]
     if value is not None:
         array.data = value
+        array.shape = (len(value),)
     if shape is not None:
         array.shape = shape
     return record
+
+
+def _other_shapes(request: TrainRequest, reply: TrainReply) -> TrainReply:
+    """The same names and as many numbers, shaped otherwise."""
+    turned = {name: array.T.copy() for name, array in reply.updates[_group(request)].items()}
+    return replace(reply, updates={**reply.updates, _group(request): turned})
 
 
 def _with(reply: TrainReply, /, **records: Any) -> RecordDict:
@@ -188,11 +195,10 @@ def _with(reply: TrainReply, /, **records: Any) -> RecordDict:
 
 
 def _infinite(request: TrainRequest, reply: TrainReply) -> RecordDict:
+    """The last two bytes of a group are its last tensor's last number."""
     record = reply_to_record(reply)
-    part = record[_group(request)]
-    name = next(iter(part))
-    part[name].data = part[name].data[:4] + np.full((len(part[name].data) - 4) // 2, np.inf, dtype="<f2").tobytes()
-    return record
+    data = record[_group(request)][PACKED].data
+    return _poke(request, reply, data[:-2] + np.array(np.inf, dtype="<f2").tobytes())
 
 
 def _oversized(request: TrainRequest, reply: TrainReply) -> TrainReply:
@@ -231,7 +237,7 @@ BAD: dict[str, tuple[Spoil, str]] = {
     "oversized": (_oversized, "oversized"),
     "unknown-group": (lambda q, r: replace(r, updates={**r.updates, "diffusion/pet": {}}), "unknown-group"),
     "missing-group": (lambda q, r: replace(r, updates={}), "missing-group"),
-    "wrong-shape": (lambda q, r: _poke(q, r, b"\0\0\0?" + b"\0" * 48, (4, 6)), "wrong-shape"),
+    "wrong-shape": (_other_shapes, "wrong-shape"),
     "huge": (_huge, "norm-exceeded"),
     "wrong-site": (lambda q, r: replace(r, site="south"), "wrong-site"),
     "refused-by-policy": (
@@ -381,6 +387,88 @@ def test_a_missed_quorum_ends_after_the_deadline_with_the_rounds_before_it_safe(
     assert result.records[-1].sites["south"].status == "no-reply"
 
 
+def test_a_site_whose_relay_crashed_over_a_question_is_asked_again_within_the_round(
+    play: Callable[..., StudyResult], make_study: MakeStudy, fake_sites: MakeSites
+) -> None:
+    whole = play("whole")
+    crashes = []
+
+    def crashes_once_a_round(request: TrainRequest, reply: TrainReply) -> TrainReply:
+        if (request.stage, request.round_number) not in crashes and reply.code is Code.OK:
+            crashes.append((request.stage, request.round_number))
+            raise ConnectionError("killed")
+        return reply
+
+    result = play("crashing", sites=fake_sites(make_study(), north=crashes_once_a_round))
+    assert len(crashes) == 7
+    assert all(record.accepted == ["north", "south", "both"] for record in result.records)
+    assert same(groups_in(result), groups_in(whole))
+
+
+class Restarting(LocalGrid):
+    """Swallows one node's question and then shows that the node came anew, as after a kill and a restart."""
+
+    swallowed: list[str] = []
+    arrivals = 0
+
+    def pull_messages(self, message_ids: Any) -> Iterator[Message]:
+        for message_id in message_ids:
+            message = self._waiting.get(message_id)
+            north = message is not None and self._names[message.metadata.dst_node_id] == "north"
+            if north and message is not None and message.metadata.message_type == "train":
+                if message_id not in self.swallowed and not self.arrivals:
+                    self.swallowed.append(message_id)
+                if message_id in self.swallowed:
+                    continue
+            yield from super().pull_messages([message_id])
+
+    def get_nodes(self) -> Any:
+        nodes = list(super().get_nodes())
+        for node in nodes:
+            if node.node_id == 1:
+                self.arrivals += bool(self.swallowed)
+                node.last_activated_at = f"arrival {min(self.arrivals, 1)}"
+        return nodes
+
+
+def test_a_site_that_came_anew_is_asked_again_and_its_update_counted_once(
+    tmp_path: Path,
+    generator_folder: Path,
+    make_study: MakeStudy,
+    fake_sites: MakeSites,
+    task_identity: None,
+    play: Callable[..., StudyResult],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("server.exchange.LOOK_SECONDS", 0.05)
+    whole = play("whole")
+    study = make_study()
+    grid = Restarting(fake_sites(study))
+    result = run_study(grid, study, generator_folder=generator_folder, out=tmp_path / "run")
+    assert len(grid.swallowed) == 1
+    assert all(record.accepted == ["north", "south", "both"] for record in result.records)
+    assert same(groups_in(result), groups_in(whole))
+
+
+def test_a_site_that_answers_twice_is_counted_once(
+    tmp_path: Path,
+    generator_folder: Path,
+    make_study: MakeStudy,
+    fake_sites: MakeSites,
+    task_identity: None,
+    play: Callable[..., StudyResult],
+) -> None:
+    class Twice(LocalGrid):
+        def pull_messages(self, message_ids: Any) -> Iterator[Message]:
+            for reply in super().pull_messages(message_ids):
+                yield reply
+                yield reply
+
+    whole, study = play("whole"), make_study()
+    result = run_study(Twice(fake_sites(study)), study, generator_folder=generator_folder, out=tmp_path / "run")
+    assert same(groups_in(result), groups_in(whole))
+
+
 def test_a_run_stopped_after_any_round_and_resumed_equals_the_uninterrupted_one(
     play: Callable[..., StudyResult], make_study: MakeStudy, fake_sites: MakeSites
 ) -> None:
@@ -407,8 +495,8 @@ def test_a_crash_between_the_line_and_the_checkpoint_repeats_the_round_and_write
     sites = fake_sites(make_study())
     play("crash", sites=sites, stop_after=3)
     with monkeypatch.context() as patch:
-        patch.setattr("server.run_store.save_file", _full_disk)
-        with pytest.raises(OSError, match="No space"):
+        patch.setattr("server.run_store._flush", _full_disk)
+        with pytest.raises(CheckpointFailed, match="No space left on device.*make room"):
             play("crash", sites=sites, resume=True)
     resumed = play("crash", sites=sites, resume=True)
     assert same(groups_in(resumed), groups_in(whole))
@@ -416,7 +504,64 @@ def test_a_crash_between_the_line_and_the_checkpoint_repeats_the_round_and_write
 
 
 def _full_disk(*_: Any, **__: Any) -> None:
-    raise OSError("No space left on device")
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_a_disk_that_is_full_in_the_middle_of_a_file_leaves_the_round_before_and_no_half_file(
+    play: Callable[..., StudyResult],
+    make_study: MakeStudy,
+    fake_sites: MakeSites,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    whole = play("whole")
+    sites = fake_sites(make_study())
+    play("full", sites=sites, stop_after=3)
+    written = []
+    put = TensorWriter.put
+
+    def full_after_five(self: TensorWriter, name: str, array: np.ndarray) -> None:
+        written.append(name)
+        if len(written) > 5:
+            _full_disk()
+        put(self, name, array)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(TensorWriter, "put", full_after_five)
+        with pytest.raises(CheckpointFailed):
+            play("full", sites=sites, resume=True)
+    left = {path.name for path in (tmp_path / "full" / "checkpoint").iterdir()}
+    assert left == {f"{group}.{number:06d}.safetensors" for group, number in AFTER_THREE_ROUNDS}
+    resumed = play("full", sites=sites, resume=True)
+    assert same(groups_in(resumed), groups_in(whole))
+
+
+AFTER_THREE_ROUNDS = [
+    *[(f"alignment.{flow}", 2) for flow in ("ct", "xray")],
+    *[(f"diffusion.{flow}", 3) for flow in ("ct", "text", "xray")],
+]
+
+
+def test_a_damaged_checkpoint_is_refused_and_never_trained_on(play: Callable[..., StudyResult], tmp_path: Path) -> None:
+    play(stop_after=3)
+    path = tmp_path / "run" / "checkpoint" / "diffusion.ct.000003.safetensors"
+    content = bytearray(path.read_bytes())
+    content[-1 - 4 * 3 * 29] ^= 1  # one bit of a number, somewhere in the tensors
+    for damage in (bytes(content), content[:-8], b""):
+        path.write_bytes(damage)
+        with pytest.raises(CheckpointInvalid, match="damaged"):
+            play(resume=True)
+
+
+def test_moments_are_let_go_when_their_stage_is_done_and_old_files_after_every_round(
+    play: Callable[..., StudyResult], tmp_path: Path
+) -> None:
+    play(stop_after=3)
+    files = {path.name: TensorFile(path) for path in (tmp_path / "run" / "checkpoint").iterdir()}
+    assert set(files) == {f"{group}.{number:06d}.safetensors" for group, number in AFTER_THREE_ROUNDS}
+    kinds = {name: {key.partition("|")[0] for key in file} for name, file in files.items()}
+    assert kinds["alignment.ct.000002.safetensors"] == {"last", "ema"}
+    assert kinds["diffusion.ct.000003.safetensors"] == {"last", "ema", "first", "second"}
 
 
 def test_a_run_folder_is_never_overwritten_nor_resumed_by_another_study(

@@ -83,6 +83,15 @@ def claimed_epsilon(events: Sequence[Event], *, delta: float, noise_scale: float
     return float(_accountant(_scaled(events, noise_scale)).get_epsilon(delta))
 
 
+def stated_curve(epsilon: float, *, delta: float) -> ClaimedCurve:
+    """The curve of a bare (epsilon, delta) claim: its own line, and the total variation that it implies."""
+    if not (epsilon >= 0.0 and 0.0 <= delta < 1.0):
+        raise ConfigInvalid("A claim needs an epsilon of at least 0 and a delta between 0 and 1.")
+    distance = 1.0 - 2.0 * (1.0 - delta) / (1.0 + np.exp(epsilon))
+    lines = sorted({(0.0, float(distance)), (float(epsilon), float(delta))})
+    return ClaimedCurve(np.array([line[0] for line in lines]), np.array([line[1] for line in lines]))
+
+
 def gaussian_epsilon(mu: float, *, delta: float) -> float:
     """Epsilon at `delta` of mu-GDP: the root of Phi(mu/2 - eps/mu) - e^eps Phi(-mu/2 - eps/mu) = delta."""
     if mu <= 0.0:
@@ -110,8 +119,8 @@ def _scaled(events: Sequence[Event], noise_scale: float) -> tuple[SampledGaussia
     """Equal mechanisms together, in a fixed order, so that equal lists hit the cache."""
     steps: dict[tuple[float, float], int] = {}
     for event in events:
-        if not isinstance(event, SampledGaussian):
-            raise ConfigInvalid(f"A {event.kind} event has no trade-off curve: nothing bounds an attack on it.")
+        if type(event) is not SampledGaussian:  # a subclass would cost more than its noise and probability say
+            raise ConfigInvalid(f"A {event.kind} event has no trade-off curve here: nothing bounds an attack on it.")
         place = (event.sampling_probability, round(event.noise_multiplier * noise_scale, 12))
         steps[place] = steps.get(place, 0) + event.steps
     if not steps:

@@ -15,6 +15,7 @@ from privacy.audit.trade_off import (
     claimed_epsilon,
     gaussian_epsilon,
     gaussian_mu,
+    stated_curve,
 )
 from privacy.errors import ConfigInvalid
 from privacy.events import NonPrivate, SampledGaussian
@@ -134,6 +135,14 @@ def test_a_release_without_privacy_has_no_curve_and_curves_are_convex() -> None:
     curve = ClaimedCurve(np.array([0.0, 1.0, 2.0]), np.array([0.4, 0.2, 0.1]))
     values = [curve.false_negative_rate(rate) for rate in np.linspace(0, 1, 201)]
     assert (np.diff(values, 2) >= -1e-12).all() and values[0] == pytest.approx(0.9) and min(values) == 0.0
+
+
+def test_a_bare_claim_has_the_curve_of_its_two_numbers() -> None:
+    curve = stated_curve(2.0, delta=0.01)
+    for rate in np.linspace(0, 1, 41):
+        best = max(0.0, 1 - 0.01 - np.exp(2.0) * rate, np.exp(-2.0) * (1 - 0.01 - rate))
+        assert curve.false_negative_rate(float(rate)) == pytest.approx(best, abs=1e-9)
+    assert stated_curve(0.0, delta=0.0).ceiling([0.3]) == pytest.approx([0.3])
 
 
 def test_guesses_that_cannot_be_are_refused() -> None:

@@ -55,6 +55,21 @@ class Attacked:
     patients: int
     flows: dict[str, FlowRecords]
 
+    @classmethod
+    def together(cls, parts: list[Attacked]) -> Attacked:
+        """Patients of several sources as one group, numbered on."""
+        first = [sum(part.patients for part in parts[:place]) for place in range(len(parts))]
+        names = {name for part in parts for name in part.flows}
+        return cls(
+            sum(part.patients for part in parts),
+            {
+                name: _joined(
+                    [(start, part.flows[name]) for start, part in zip(first, parts, strict=True) if name in part.flows]
+                )
+                for name in sorted(names)
+            },
+        )
+
 
 def read_patients(
     source: Path, generator: Generator, *, most: int, flows: tuple[FlowSpec, ...] = DEFAULT_FLOWS
@@ -63,19 +78,7 @@ def read_patients(
 
     Which of them is fixed by their pseudonyms, which are keyed hashes, so no order in the folder decides.
     """
-    study = _study_of(generator, flows)
-    with _store(source, generator.config.image_size) as store, tempfile.TemporaryDirectory() as temporary:
-        cache = FeatureCache(Path(temporary), os.urandom(32))
-        names = tuple(flow.name for flow in study.flows)
-        features = PatientFeatures(
-            store,
-            generator,
-            study,
-            flows=names,
-            features=FeatureBuilder(store, generator, generator_digest="audit", cache=cache),
-            with_images=True,
-            with_aligned=False,
-        )
+    with _opened(source, generator, flows) as (store, features, names):
         chosen = features.pseudonyms()[:most]
         texts = {name: _texts(store, name, chosen) for name in names}
         everything = [features.patient(pseudonym) for pseudonym in chosen]
@@ -88,6 +91,38 @@ def read_patients(
 
 
 @contextmanager
+def patient_source(
+    source: Path, generator: Generator, *, flows: tuple[FlowSpec, ...] = DEFAULT_FLOWS
+) -> Iterator[tuple[PatientFeatures, list[str]]]:
+    """The patients of a folder as a stage's loss wants them, and their pseudonyms; while the block lasts."""
+    with _opened(source, generator, flows) as (_, features, _):
+        yield features, features.pseudonyms()
+
+
+@contextmanager
+def _opened(
+    source: Path, generator: Generator, flows: tuple[FlowSpec, ...]
+) -> Iterator[tuple[RecordStore, PatientFeatures, tuple[str, ...]]]:
+    study = _study_of(generator, flows)
+    names = tuple(flow.name for flow in study.flows)
+    with _store(source, generator.config.image_size) as store, tempfile.TemporaryDirectory() as temporary:
+        cache = FeatureCache(Path(temporary), os.urandom(32))
+        yield (
+            store,
+            PatientFeatures(
+                store,
+                generator,
+                study,
+                flows=names,
+                features=FeatureBuilder(store, generator, generator_digest="audit", cache=cache),
+                with_images=True,
+                with_aligned=False,
+            ),
+            names,
+        )
+
+
+@contextmanager
 def _store(source: Path, size: int) -> Iterator[RecordStore]:
     if not source.is_dir():
         raise InputInvalid(f"There is no folder {source}: give a folder of records, or a simulated site's.")
@@ -97,6 +132,18 @@ def _store(source: Path, size: int) -> Iterator[RecordStore]:
     else:
         with folder_store(source, size=size) as store:
             yield store
+
+
+def _joined(parts: list[tuple[int, FlowRecords]]) -> FlowRecords:
+    images = [records.images for _, records in parts if records.images is not None]
+    return FlowRecords(
+        owners=np.concatenate([start + records.owners for start, records in parts]),
+        latents=torch.cat([records.latents for _, records in parts]),
+        tokens=torch.cat([records.tokens for _, records in parts]),
+        mask=torch.cat([records.mask for _, records in parts]),
+        images=torch.cat(images) if images else None,
+        texts=[text for _, records in parts for text in records.texts],
+    )
 
 
 def _study_of(generator: Generator, flows: tuple[FlowSpec, ...]) -> Study:

@@ -16,6 +16,7 @@ import typer
 
 from client.commands import app as site_app
 from protocol.version import VERSION
+from simulations.audit.commands import add_to as add_audits
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -78,6 +79,11 @@ class ImageFormat(StrEnum):
 
 
 app.add_typer(site_app)
+audit_app = typer.Typer(
+    name="audit", help="What an auditor can recompute, measure and attack.", no_args_is_help=True, add_completion=False
+)
+add_audits(audit_app)
+app.add_typer(audit_app)
 
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]
 

@@ -13,6 +13,7 @@ import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -45,17 +46,17 @@ class SiteClaim:
     other_studies: int
     """Studies of the same ledger besides this one."""
 
-    @property
+    @cached_property
     def recomputed(self) -> float:
         """Epsilon of the ledger's events, by dp_accounting alone."""
         return recomputed_epsilon([_plain(event) for event in self.events], delta=self.delta)
 
-    @property
+    @cached_property
     def accounted(self) -> float:
         """The same by our accountant."""
         return epsilon(self.events, delta=self.delta)
 
-    @property
+    @cached_property
     def by_moments(self) -> float:
         """The same by Renyi moments: never below the truth, and looser."""
         return epsilon_rdp(self.events, delta=self.delta)

@@ -116,7 +116,7 @@ def _code(study: Study, digest: str) -> dict[str, str]:
         "version": f"fedm2g {VERSION}",
         "study digest": digest,
         "study terms, SHA-256": terms,
-        "initial generator, SHA-256": study.generator_digest,
+        "initial generator, SHA-256": study.generator_digest or "not recorded: the study was not bound to a folder",
         "commit": "not recorded by the run: the version is part of the study's digest",
     }
 

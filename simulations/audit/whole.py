@@ -12,6 +12,7 @@ from typing import Any
 from rich.progress import Progress
 
 from privacy.audit.trade_off import ClaimedCurve, claimed_curve
+from privacy.events import SampledGaussian
 from simulations.audit.claims import SiteClaim
 from simulations.audit.commands import KINDS
 from simulations.audit.empirical import CanaryTerms, audit_empirically
@@ -95,7 +96,7 @@ def keep(run: RunFolder, result: dict[str, Any]) -> None:
 
 def _why_not(kind: str, run: RunFolder, claims: list[SiteClaim], terms: WholeTerms) -> str:
     """Why an audit cannot be made of this run; empty where it can."""
-    private = [claim for claim in claims if claim.private and claim.events]
+    private = [claim for claim in claims if claim.private and any(isinstance(e, SampledGaussian) for e in claim.events)]
     if kind in ("empirical", "updates") and not private:
         return "Every site trained without privacy: there is no noise to audit."
     if kind == "updates" and not run.invented:
@@ -128,10 +129,12 @@ def _made(kind: str, run: RunFolder, claims: list[SiteClaim], terms: WholeTerms,
 def _updates(run: RunFolder, claims: list[SiteClaim], terms: WholeTerms, progress: Progress) -> dict[str, Any]:
     generator = open_generator(run.study.generator, preset=run.study.preset)
     generator.set_diffusion_subset(run.study.training.diffusion_subset)
-    least = min(event.noise_multiplier for claim in claims if claim.private for event in claim.events)  # type: ignore[union-attr]
+    private = [claim for claim in claims if claim.private]
+    charged = [event for claim in private for event in claim.events if isinstance(event, SampledGaussian)]
+    least = min(event.noise_multiplier for event in charged)
     wanted = max(terms.updates.inverted, terms.updates.linked)
     with tempfile.TemporaryDirectory() as temporary:
-        place = run.study.sites.index(run.study.site(next(claim.name for claim in claims if claim.private)))
+        place = run.study.sites.index(run.study.site(private[0].name))
         records = outsiders(run.study, Path(temporary) / "records", site=place, patients=wanted + wanted // 4)
         return audit_updates(
             run.study, generator, records, noise_multiplier=least, terms=terms.updates, progress=progress
@@ -155,13 +158,17 @@ def _release(run: RunFolder, claims: list[SiteClaim], terms: WholeTerms, progres
 def _outsiders(run: RunFolder, folder: Path, terms: WholeTerms) -> list[Path]:
     """For each site as many phantoms of its population as are attacked of it."""
     each = -(-terms.release.most // len(run.sites))
-    places = [place for place, spec in enumerate(run.study.sites) if spec.name in run.sites]
-    return [outsiders(run.study, folder / f"site-{place}", site=place, patients=each) for place in places]
+    return [
+        outsiders(run.study, folder / spec.name, site=place, patients=min(each, spec.declared_patients))
+        for place, spec in enumerate(run.study.sites)
+        if spec.name in run.sites
+    ]
 
 
 def weakest_curve(claims: list[SiteClaim]) -> ClaimedCurve | None:
-    """The curve of the site that spent most: the ceiling for any patient of one site. None where one claims nothing."""
-    if not claims or any(not (claim.private and claim.events) for claim in claims):
+    """The curve of the site that spent most: the ceiling for any patient of one site. None where one bounds nothing."""
+    spent = [[event for event in claim.events if isinstance(event, SampledGaussian)] for claim in claims]
+    whole = [claim.private and len(own) == len(claim.events) > 0 for claim, own in zip(claims, spent, strict=True)]
+    if not claims or not all(whole):
         return None
-    weakest = max(claims, key=lambda claim: claim.recomputed)
-    return claimed_curve(list(weakest.events))  # type: ignore[arg-type]
+    return claimed_curve(spent[max(range(len(claims)), key=lambda place: claims[place].recomputed)])

@@ -19,6 +19,7 @@ from privacy.audit.commands import app as audit_app
 from protocol.offline import go_offline
 from protocol.version import VERSION
 from server.consortium.commands import app as consortium_app
+from simulations.audit.commands import add_to as add_audits
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -71,6 +72,7 @@ class ImageFormat(StrEnum):
 
 
 app.add_typer(site_app)
+add_audits(audit_app)
 app.add_typer(audit_app)
 app.add_typer(consortium_app)
 

@@ -1,0 +1,68 @@
+"""A federation of one small site, trained by the study's own machinery: vault, relay, rounds, server optimizer."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from client.records.ingest import ingest
+from protocol.study import Study
+from server.generator_folder import bind, stored_subset
+from simulations import engines
+from simulations.errors import RunFailed
+from simulations.generators import divided_anew, generator_folder
+from simulations.phantoms import export_hospital
+from simulations.scenario import build_phantom_sites, prepare_site
+from simulations.simulate import IMAGE_SIZES
+
+OUTSIDER_SEED = 66_000
+"""Far from the seeds of sites, of held-out phantoms, of canary studies and of the referee."""
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What came of it."""
+
+    initial: Path
+    """The public generator it started from."""
+    generator: Path
+    members: Path
+    """The site's folder."""
+
+
+def train(study: Study, folder: Path, *, on_round: Callable[[], None]) -> Trained:
+    """Build the study's one site from phantoms and train. Raises PrivacyError, ServerError."""
+    initial, subset = generator_folder(study.generator, preset=study.preset), study.training.diffusion_subset
+    if stored_subset(initial) != subset:
+        initial = divided_anew(initial, subset, folder / "initial")
+    study = bind(study.model_copy(update={"generator_digest": ""}), initial)
+    (site,) = build_phantom_sites(study, folder / "sites", size=IMAGE_SIZES[study.preset])
+    engines.approve(study, [site], initial)
+    result = engines.run(
+        "local", study, [site], generator_folder=initial, out=folder / "run", on_round=lambda record, state: on_round()
+    )
+    if result.generator is None:
+        raise RunFailed("The small federation ended without a generator: look at its rounds.jsonl.")
+    return Trained(initial, result.generator, site.folder)
+
+
+def outsiders(study: Study, folder: Path, *, site: int, patients: int) -> Path:
+    """A site folder with phantoms of that site's population that no site holds, by the same road."""
+    spec = study.sites[site].model_copy(update={"declared_patients": max(patients, 1)})
+    prepare_site(study, spec, folder)
+    export = folder / "export"
+    try:
+        export_hospital(
+            export,
+            patients=patients,
+            seed=OUTSIDER_SEED + 100 * study.training.seed + site,
+            population=spec.population or "public",
+            flows=spec.flows,
+            size=IMAGE_SIZES[study.preset],
+        )
+        ingest(folder, export, image_size=IMAGE_SIZES[study.preset])
+    finally:
+        shutil.rmtree(export, ignore_errors=True)
+    return folder

@@ -248,9 +248,9 @@ def serve(
     timeout: Annotated[float, typer.Option(min=1, help="Seconds of one request, waiting included.")] = 300.0,
 ) -> None:
     """Serve a generator: a page for the browser and gRPC, for who holds the token."""
-    _check_generator(generator)
     from server.service.address import tls_of
     from server.service.limits import Limits
+    from server.service.options import ServeOptions, prepare
     from simulations.generators import generator_folder
 
     limits = Limits(
@@ -261,22 +261,20 @@ def serve(
         queue=queue,
         timeout_seconds=timeout,
     )
-    tls = tls_of(tls_cert, tls_key)
-    from server.service.serve import ServeOptions
-    from server.service.serve import serve as run
-
-    run(
+    start = prepare(
         ServeOptions(
             folder=generator_folder(generator),
             bind=bind,
             port=port,
             grpc_port=grpc_port,
             token_file=token_file,
-            tls=tls,
+            tls=tls_of(tls_cert, tls_key),
             limits=limits,
-        ),
-        say=typer.echo,
+        )
     )
+    from server.service.serve import serve as run
+
+    run(start, say=typer.echo)
 
 
 def _check_generator(word: str) -> None:

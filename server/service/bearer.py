@@ -47,7 +47,9 @@ def token_of_file(path: Path) -> str:
     except FileExistsError:
         return _read(path)
     except OSError:
-        raise StartRefused("The token file cannot be made there: give --token-file a path in your own folder.") from None
+        raise StartRefused(
+            "The token file cannot be made there: give --token-file a path in your own folder."
+        ) from None
 
 
 def _made(path: Path) -> str:

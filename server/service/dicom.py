@@ -138,9 +138,7 @@ def _shown(
     return np.clip((values - low) / (high - low), 0.0, 1.0)
 
 
-def _windowed(
-    values: npt.NDArray[np.float64], centre: float, width: float, function: str
-) -> npt.NDArray[np.float64]:
+def _windowed(values: npt.NDArray[np.float64], centre: float, width: float, function: str) -> npt.NDArray[np.float64]:
     """PS3.3 C.11.2.1.2: LINEAR, LINEAR_EXACT or SIGMOID, onto 0..1."""
     if function == "SIGMOID":
         return np.asarray(1.0 / (1.0 + np.exp(np.clip(-4.0 * (values - centre) / width, -80.0, 80.0))))

@@ -1,4 +1,4 @@
-"""The gRPC door: `protocol/generate.proto`, with reflection and health. Without the token only `Health.Check` answers."""
+"""The gRPC door: `protocol/generate.proto`, with reflection and health; without the token only `Health.Check`."""
 
 from __future__ import annotations
 
@@ -183,9 +183,7 @@ def _message(event: Event) -> pb.GenerateEvent:
             return pb.GenerateEvent(progress=pb.Progress(done=done, total=total))
         case Sample():
             return pb.GenerateEvent(
-                sample=pb.Sample(
-                    flow=event.flow, index=event.index, png=event.png, dicom=event.dicom, text=event.text
-                )
+                sample=pb.Sample(flow=event.flow, index=event.index, png=event.png, dicom=event.dicom, text=event.text)
             )
         case Finished(seed, seconds):
             return pb.GenerateEvent(finished=pb.Finished(seed=seed, seconds=seconds))

@@ -5,20 +5,16 @@ from __future__ import annotations
 import logging
 import resource
 import signal
-import sys
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
 import uvicorn
 
-from server.service.address import Tls, address, listening
-from server.service.bearer import Bearer, new_token, token_of_file
+from server.service.bearer import Bearer
 from server.service.desk import Desk
 from server.service.errors import LOG, StartRefused
-from server.service.limits import Limits
+from server.service.options import ServeOptions, Start
 from server.service.rpc import grpc_server
 from server.service.studio import Studio
 from server.service.web import web_app
@@ -27,41 +23,19 @@ _STOP_SECONDS = 5
 _MAX_CONNECTIONS = 64
 
 
-@dataclass(frozen=True)
-class ServeOptions:
-    """One start of the service."""
-
-    folder: Path
-    """The generator."""
-    bind: str = "127.0.0.1"
-    port: int = 8400
-    """Of the page; 0 takes a free one."""
-    grpc_port: int = 8401
-    token_file: Path | None = None
-    """Without one a token is made and shown once, on a terminal only."""
-    tls: Tls | None = None
-    limits: Limits = field(default_factory=Limits)
-
-
 class Service:
-    """Listens from the moment it is built; `run` answers. Raises StartRefused, or MedM2GError for a bad folder."""
+    """Both doors of one studio; they listen once it is built, and answer while it runs."""
 
-    def __init__(self, options: ServeOptions, *, token: str) -> None:
-        limits, bearer = options.limits, Bearer(token)
-        self.address = address(options.bind, options.tls)
-        self._socket = listening(self.address.ip, options.port)
-        try:
-            studio = Studio(options.folder, limits)
-            self.facts = studio.facts
-            self._desk = Desk(studio.sample, limits)
-            self._grpc, self.grpc_port = grpc_server(
-                studio, self._desk, limits=limits, bearer=bearer, address=self.address, port=options.grpc_port
-            )
-            app = web_app(studio, self._desk, limits=limits, bearer=bearer, address=self.address)
-            self._web = uvicorn.Server(_web_config(app, options))
-        except BaseException:
-            self._socket.close()
-            raise
+    def __init__(self, start: Start, studio: Studio) -> None:
+        """Raises StartRefused for a gRPC port that is taken or TLS files that do not belong together."""
+        options, bearer, limits = start.options, Bearer(start.token), start.options.limits
+        self.facts, self.address, self._socket = studio.facts, start.address, start.socket
+        self._desk = Desk(studio.sample, limits)
+        app = web_app(studio, self._desk, limits=limits, bearer=bearer, address=start.address)
+        self._web = uvicorn.Server(_web_config(app, options))
+        self._grpc, self.grpc_port = grpc_server(
+            studio, self._desk, limits=limits, bearer=bearer, address=start.address, port=options.grpc_port
+        )
 
     @property
     def port(self) -> int:
@@ -114,18 +88,20 @@ def _web_config(app: Callable[..., object], options: ServeOptions) -> uvicorn.Co
     return config
 
 
-def serve(options: ServeOptions, *, say: Callable[[str], None]) -> None:
-    """Start, say where and with which token, and serve until interrupted. Raises StartRefused or MedM2GError."""
-    token = _token(options)
+def serve(start: Start, *, say: Callable[[str], None]) -> None:
+    """Load the generator, say where it is and with which token, and serve until interrupted.
+
+    Raises StartRefused, or MedM2GError for a folder that cannot be read.
+    """
+    options = start.options
     _quieten()
-    service = Service(options, token=token)
-    url = f"{service.address.scheme}://{_named(service)}"
+    service = Service(start, Studio(options.folder, options.limits))
     say(f"Serving {service.facts.name} ({service.facts.digest[:12]}). Everything it makes is synthetic.")
     for alarm in service.facts.card.alarms:
         say(alarm)
-    say(f"Page: {url}:{service.port}")
+    say(f"Page: {service.address.scheme}://{_named(service)}:{service.port}")
     say(f"gRPC: {_named(service)}:{service.grpc_port}" + ("" if options.tls is None else " (TLS)"))
-    say(f"Token, shown once: {token}" if options.token_file is None else "Token: in the file that you gave.")
+    say(f"Token, shown once: {start.token}" if options.token_file is None else "Token: in the file that you gave.")
     say("Stop with Ctrl-C.")
     signal.signal(signal.SIGTERM, _stopped)
     try:
@@ -133,14 +109,6 @@ def serve(options: ServeOptions, *, say: Callable[[str], None]) -> None:
     except KeyboardInterrupt:
         pass
     say("Stopped; nothing of any request was kept.")
-
-
-def _token(options: ServeOptions) -> str:
-    if options.token_file is not None:
-        return token_of_file(options.token_file)
-    if not sys.stdout.isatty():
-        raise StartRefused("Standard output is no terminal, so the token would end in a log: give --token-file.")
-    return new_token()
 
 
 def _named(service: Service) -> str:

@@ -54,8 +54,9 @@ function furnish() {
   by("generator-name").textContent = `Generator ${service.generator}, ${service.image_size} pixels`;
   by("facts").textContent = `fedm2g ${service.version} · folder digest ${service.digest.slice(0, 16)}…`;
   by("alarms").hidden = service.alarms.length === 0;
-  by("alarms").replaceChildren(...service.alarms.map((alarm) => show.element("p", { textContent: alarm })));
-  by("card").replaceChildren(...show.card(service.card, service.alarms));
+  const risk = service.sites_without_privacy.length ? ["What it makes may resemble patients of these sites."] : [];
+  by("alarms").replaceChildren(...[...service.alarms, ...risk].map((alarm) => show.element("p", { textContent: alarm })));
+  by("card").replaceChildren(...show.card(service.card, service.alarms, service.sites_without_privacy));
   by("targets").replaceChildren(...flows.map(target));
   by("sources").replaceChildren(...images.map(source));
   by("tasks").replaceChildren(...tasks(images, text).map(task));
@@ -110,23 +111,24 @@ async function base64Of(file) {
 
 /** The paper's five tasks, as far as this generator's flows reach: each only sets the boxes below it. */
 function tasks(images, text) {
+  const free = (flows) => flows.filter((flow) => !given.has(flow));
   const mri = images.filter((flow) => flow.startsWith("mri"));
-  const all = text ? [...images, text] : images;
   const known = [
-    { title: "Report to image", to: images.slice(0, 1), needs: text, hint: "Write a report, then generate." },
-    { title: "Image to report", to: [text], needs: text, hint: "Choose an image as the source, then generate." },
-    { title: "MRI contrast", to: mri.slice(1, 2), needs: mri.length > 1, hint: "Choose an MRI of one contrast; another is made." },
-    { title: "MRI to CT", to: ["ct"], needs: mri.length && images.includes("ct"), hint: "Choose an MRI as the source; a CT is made." },
-    { title: "All together", to: all, needs: all.length > 1, hint: "Every flow of one invented patient, from a report or from nothing." },
+    { title: "Report to image", to: () => free(images).slice(0, 1), able: text, hint: "Write a report, then generate." },
+    { title: "Image to report", to: () => [text], able: text, hint: "Choose an image as the source, then generate." },
+    { title: "MRI contrast", to: () => free(mri).slice(-1), able: mri.length > 1, hint: "Choose an MRI of one contrast as the source; another is made." },
+    { title: "MRI to CT", to: () => free(["ct"]), able: mri.length && images.includes("ct"), hint: "Choose an MRI as the source; a CT is made." },
+    { title: "All together", to: () => [...free(images), ...(text ? [text] : [])], able: images.length > 1, hint: "Every flow of one invented patient, from a report or from nothing." },
   ];
-  return known.filter((one) => one.needs);
+  return known.filter((one) => one.able);
 }
 
 function task({ title, to, hint }) {
   const button = show.element("button", { type: "button", className: "chip", textContent: title, "aria-pressed": "false" });
   button.addEventListener("click", () => {
     for (const other of by("tasks").children) other.setAttribute("aria-pressed", String(other === button));
-    for (const box of by("targets").querySelectorAll("input")) box.checked = to.includes(box.value) && !given.has(box.value);
+    const wanted = to();
+    for (const box of by("targets").querySelectorAll("input")) box.checked = wanted.includes(box.value);
     by("status").textContent = hint;
   });
   return button;

@@ -13,19 +13,19 @@ export function element(tag, properties = {}, ...children) {
   return made;
 }
 
-/** The card's blocks, as the service read them; what is an alarm stands in red. */
-export function card(blocks, alarms) {
+/** The card's blocks, as the service read them; alarms, and rows of sites without privacy, stand in red. */
+export function card(blocks, alarms, sites) {
   return blocks.map((block) => {
     const red = alarms.includes(block.text) ? "alarm" : "";
     if (block.kind === "heading") return element("h3", { textContent: block.text, className: red });
     if (block.kind === "list") return element("ul", {}, ...block.items.map((item) => element("li", { textContent: item })));
-    if (block.kind === "table") return element("div", { className: "scroll" }, table(block.rows));
+    if (block.kind === "table") return element("div", { className: "scroll" }, table(block.rows, sites));
     return element("p", { textContent: block.text, className: red });
   });
 }
 
-function table([heading, ...rows]) {
-  const line = (cells, tag) => element("tr", {}, ...cells.map((cell) => element(tag, { textContent: cell })));
+function table([heading, ...rows], sites) {
+  const line = (cells, tag) => element("tr", { className: sites.includes(cells[0]) ? "alarm" : "" }, ...cells.map((cell) => element(tag, { textContent: cell })));
   return element("table", {}, element("thead", {}, line(heading, "th")), element("tbody", {}, ...rows.map((row) => line(row, "td"))));
 }
 

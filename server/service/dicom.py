@@ -31,6 +31,8 @@ AIR = -1024.0
 _PERCENTILES = (0.5, 99.5)
 _PREAMBLE = 128
 _GREY_TOLERANCE = 8
+#: Deflated Explicit VR: pydicom unfolds the whole of it before anybody may ask how large it is.
+_DEFLATED, _META_BYTES = b"1.2.840.10008.1.2.1.99", 4096
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,8 @@ def read(content: bytes, flow: FlowSpec, *, max_pixels: int) -> DicomPlane:
     import pydicom
     from pydicom.datadict import tag_for_keyword
 
+    if _DEFLATED in content[:_META_BYTES]:
+        raise Refused("damaged")
     tags = [tag for tag in map(tag_for_keyword, TAGS) if tag is not None]
     header = pydicom.dcmread(BytesIO(content), specific_tags=list(tags))
     _check(header, flow, max_pixels)

@@ -10,7 +10,7 @@ import subprocess
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -98,6 +98,16 @@ class Browser:
         """The window as PNG."""
         path.write_bytes(base64.b64decode(self._call("GET", "/screenshot")))
 
+    def save_downloads(self, folder: Path) -> None:
+        """Downloads land there, without asking."""
+        where = {"behavior": "allow", "downloadPath": str(folder)}
+        self._call("POST", "/goog/cdp/execute", {"cmd": "Browser.setDownloadBehavior", "params": where})
+
+    def resize(self, width: int, height: int) -> None:
+        """The page, in CSS pixels: headless windows have a least width, a phone has not."""
+        metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
+        self._call("POST", "/goog/cdp/execute", {"cmd": "Emulation.setDeviceMetricsOverride", "params": metrics})
+
     def dark(self) -> None:
         """Prefer the dark scheme from now on."""
         features = [{"name": "prefers-color-scheme", "value": "dark"}]
@@ -119,11 +129,10 @@ def browser(folder: Path) -> Iterator[Browser]:
     try:
         port = _port(driver)
         session = Browser(f"http://127.0.0.1:{port}", folder / "profile")
-        _ended: Callable[[], None] = session.close
         try:
             yield session
         finally:
-            _ended()
+            session.close()
     finally:
         driver.terminate()
         driver.wait(10)

@@ -6,6 +6,7 @@ import json
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -39,15 +40,23 @@ def token_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def service(studio: Studio, token_file: Path) -> Iterator[Service]:
     options = ServeOptions(SHIPPED, port=0, grpc_port=0, token_file=token_file, limits=LIMITS)
-    service = Service(prepare(options), studio)
+    with running(Service(prepare(options), studio)) as service:
+        yield service
+
+
+@contextmanager
+def running(service: Service) -> Iterator[Service]:
+    """Answering, in a thread of its own; stopped afterwards."""
     thread = threading.Thread(target=service.run)
     thread.start()
-    while not service.ready:
-        time.sleep(0.01)
-    yield service
-    service.stop()
-    thread.join(20)
-    assert not thread.is_alive()
+    try:
+        while thread.is_alive() and not service.ready:
+            time.sleep(0.01)
+        yield service
+    finally:
+        service.stop()
+        thread.join(20)
+        assert not thread.is_alive()
 
 
 @pytest.fixture

@@ -24,6 +24,7 @@ ROOT = Path(__file__).resolve().parents[3]
 ENTER, CONTROL = "\ue007", "\ue009"
 RUNS = "return document.querySelectorAll('.run').length === arguments[0]"
 
+
 @dataclass
 class Running:
     """The command, listening."""
@@ -71,9 +72,7 @@ def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
         yield session
 
 
-def test_report_to_image_and_image_to_report_in_a_browser(
-    chromium: Browser, running: Running, tmp_path: Path
-) -> None:
+def test_report_to_image_and_image_to_report_in_a_browser(chromium: Browser, running: Running, tmp_path: Path) -> None:
     """By keyboard where a keyboard does: token, report, generate; then the image as a source, and its report."""
     page = chromium
     page.open(running.page)
@@ -168,10 +167,13 @@ def test_whoever_trained_without_privacy_stands_in_red(chromium: Browser, runnin
     red = page.run(
         """return (async () => {
             const { card } = await import('/show.js');
-            const blocks = [{kind: 'paragraph', text: 'NOT PRIVATE: <b>x</b>'}, {kind: 'table', rows: [['site'], ['a'], ['b']]}];
-            document.getElementById('card').replaceChildren(...card(blocks, ['NOT PRIVATE: <b>x</b>'], ['b']));
+            const said = 'NOT PRIVATE: <b>x</b>';
+            const rows = [['site'], ['a'], ['b']];
+            const blocks = [{kind: 'paragraph', text: said}, {kind: 'table', rows}];
+            document.getElementById('card').replaceChildren(...card(blocks, [said], ['b']));
             const colour = (selector) => getComputedStyle(document.querySelector('#card ' + selector)).color;
-            return [colour('p'), colour('tr:nth-child(2) td'), colour('tr:nth-child(1) td'), document.querySelectorAll('#card b').length];
+            const cells = [colour('tr:nth-child(2) td'), colour('tr:nth-child(1) td')];
+            return [colour('p'), ...cells, document.querySelectorAll('#card b').length];
         })()"""
     )
     assert red == ["rgb(168, 7, 31)", "rgb(168, 7, 31)", "rgb(28, 36, 40)", 0]
@@ -181,7 +183,9 @@ def test_dark_is_dark_and_narrow_is_one_column(chromium: Browser, running: Runni
     page = chromium
     page.open(running.page)
     page.wait("the form", "return !document.getElementById('room').hidden")
-    luminance = "return getComputedStyle(document.body).backgroundColor.match(/\\d+/g).reduce((a, b) => a + Number(b), 0)"
+    luminance = (
+        "return getComputedStyle(document.body).backgroundColor.match(/\\d+/g).reduce((a, b) => a + Number(b), 0)"
+    )
     light = page.run(luminance)
     page.dark()
     assert page.run(luminance) < 150 < 600 < light

@@ -29,7 +29,10 @@ def test_what_the_server_writes_of_a_study_is_read_back(tmp_path: Path) -> None:
     card = _read(tmp_path, _study(private=True))
     (table,) = (block for block in card.blocks if block["kind"] == "table")
     assert table["rows"][0][0] == "site" and [row[0] for row in table["rows"][1:]] == ["north", "south-2"]
-    assert [block["text"] for block in card.blocks if block["kind"] == "heading"] == ["A generator", "Federated training"]
+    assert [block["text"] for block in card.blocks if block["kind"] == "heading"] == [
+        "A generator",
+        "Federated training",
+    ]
     assert card.alarms == () and card.sites_without_privacy == ()
 
 
@@ -44,7 +47,11 @@ def test_a_study_without_privacy_names_every_site(tmp_path: Path) -> None:
 
 
 def test_the_alarm_stands_however_the_card_says_it(tmp_path: Path) -> None:
-    for said in ("# This is not private", "- fine\n- Not private at all", "| site | x |\n| --- | --- |\n| a | NOT PRIVATE |"):
+    for said in (
+        "# This is not private",
+        "- fine\n- Not private at all",
+        "| site | x |\n| --- | --- |\n| a | NOT PRIVATE |",
+    ):
         (tmp_path / "card.md").write_text(f"{said}\n")
         assert read_card(tmp_path).alarms, said
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -37,3 +38,18 @@ def test_a_start_that_would_not_be_safe_is_refused(tmp_path: Path, words: list[s
     )  # fmt: skip
     assert done.returncode == 3, done.stderr
     assert sentence in done.stderr and len(done.stderr.strip().splitlines()) == 1
+
+
+def test_the_page_of_documentation_names_every_option_with_its_default() -> None:
+    import typer.main
+
+    import fedm2g
+
+    documented = (ROOT / "docs" / "serve.md").read_text(encoding="utf-8")
+    for parameter in typer.main.get_command(fedm2g.app).commands["serve"].params:
+        option = next((name for name in parameter.opts if name.startswith("--")), None)
+        if option in (None, "--help"):
+            continue
+        assert f"`{option}`" in documented, option
+        if option.startswith("--max") or option in ("--concurrency", "--queue", "--timeout"):
+            assert re.search(rf"`{option}` \|[^|]*\| {parameter.default:g} \|", documented), option

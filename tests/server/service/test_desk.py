@@ -151,7 +151,9 @@ def test_what_the_generator_refuses_is_told_in_its_own_sentence() -> None:
 
     desk = Desk(work, Limits())
     failed = _last(_started(desk)[1])
-    assert isinstance(failed, Failed) and isinstance(failed.error, RequestRefused) and str(failed.error) == "Leave it out."
+    assert (
+        isinstance(failed, Failed) and isinstance(failed.error, RequestRefused) and str(failed.error) == "Leave it out."
+    )
     desk.close()
 
 

@@ -64,7 +64,9 @@ def test_describe_and_generate_make_the_round_trip(stub: Any, holder: dict[str, 
 
 def test_an_uploaded_image_becomes_a_report(stub: Any, holder: dict[str, Any], ramp: np.ndarray) -> None:
     source = pb.GivenSource(flow="xray", image=synthetic_png(ramp))
-    events = list(stub.Generate(pb.GenerateRequest(targets=["text"], sources=[source], num_inference_steps=2), **holder))
+    events = list(
+        stub.Generate(pb.GenerateRequest(targets=["text"], sources=[source], num_inference_steps=2), **holder)
+    )
     assert events[1].seen.png and [event.sample.text for event in events if event.HasField("sample")]
 
 
@@ -94,7 +96,15 @@ def test_reflection_lists_the_services_to_who_holds_the_token(channel: grpc.Chan
     reflected = reflection_pb2_grpc.ServerReflectionStub(channel).ServerReflectionInfo
     (answer,) = reflected(iter([_list_services()]), **holder)
     names = {service.name for service in answer.list_services_response.service}
-    assert names == {"fedm2g.generate.v1.Generation", "grpc.health.v1.Health", "grpc.reflection.v1alpha.ServerReflection"}
+    assert names == {
+        "fedm2g.generate.v1.Generation",
+        "grpc.health.v1.Health",
+        "grpc.reflection.v1alpha.ServerReflection",
+    }
+
+
+def _ct(content: bytes) -> pb.GivenSource:
+    return pb.GivenSource(flow="ct", image=content)
 
 
 def _list_services() -> reflection_pb2.ServerReflectionRequest:
@@ -104,13 +114,14 @@ def _list_services() -> reflection_pb2.ServerReflectionRequest:
 @pytest.mark.parametrize(
     ("wish", "code"),
     [
-        ({}, "INVALID_ARGUMENT"), ({"targets": [SECRET]}, "INVALID_ARGUMENT"), ({"targets": ["pet"]}, "INVALID_ARGUMENT"),
+        ({}, "INVALID_ARGUMENT"), ({"targets": [SECRET]}, "INVALID_ARGUMENT"),
+        ({"targets": ["pet"]}, "INVALID_ARGUMENT"),
         ({"targets": ["xray"], "count": 0}, "INVALID_ARGUMENT"), ({"targets": ["xray"], "count": 5}, "OUT_OF_RANGE"),
         ({"targets": ["xray"], "num_inference_steps": 61}, "OUT_OF_RANGE"),
         ({"targets": ["xray"], "formats": [SECRET]}, "INVALID_ARGUMENT"),
-        ({"targets": ["xray"], "sources": [pb.GivenSource(flow="ct", image=b"%PDF" + SECRET.encode())]}, "INVALID_ARGUMENT"),
+        ({"targets": ["xray"], "sources": [_ct(b"%PDF" + SECRET.encode())]}, "INVALID_ARGUMENT"),
         ({"targets": ["xray"], "sources": [pb.GivenSource(flow="ct")]}, "INVALID_ARGUMENT"),
-        ({"targets": ["xray"], "sources": [pb.GivenSource(flow="ct", image=bytes(LIMITS.max_body_bytes))]}, "RESOURCE_EXHAUSTED"),
+        ({"targets": ["xray"], "sources": [_ct(bytes(LIMITS.max_body_bytes))]}, "RESOURCE_EXHAUSTED"),
     ],
 )  # fmt: skip
 def test_a_refusal_has_its_status_and_repeats_nothing(

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import datetime
 import hmac
-import ipaddress
 import os
 import sys
 from pathlib import Path
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 
 from server.service.address import Tls, address, host_of, tls_of
 from server.service.bearer import MIN_CHARACTERS, Bearer, new_token, token_of_file
 from server.service.errors import HostUnknown, StartRefused, TokenMissing
 from server.service.options import ServeOptions, prepare
+from tests.server.service.certificates import certificate
 
 
 def test_the_token_and_nothing_else_opens_the_door() -> None:
@@ -25,7 +21,16 @@ def test_the_token_and_nothing_else_opens_the_door() -> None:
     bearer = Bearer(token)
     bearer.check(f"Bearer {token}")
     bearer.check(f"bearer {token}".encode())
-    wrong = ["", None, token, f"Basic {token}", f"Bearer {token}x", f"Bearer {token[:-1]}", f"Bearer  {token}", "Bearer "]
+    wrong = [
+        "",
+        None,
+        token,
+        f"Basic {token}",
+        f"Bearer {token}x",
+        f"Bearer {token[:-1]}",
+        f"Bearer  {token}",
+        "Bearer ",
+    ]
     for said in [*wrong, f"Bearer {token.swapcase()}", "Bearer é"]:
         with pytest.raises(TokenMissing) as refused:
             bearer.check(said)
@@ -116,7 +121,9 @@ def test_loopback_names_are_ours(header: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "header", ["evil.example", "evil.example:8400", "", None, "localhost.evil.example", "127.0.0.1.evil.example", "[::2]", "0.0.0.0", "127.0.0.2"]
+    "header",
+    ["evil.example", "evil.example:8400", "", None, "localhost.evil.example", "127.0.0.1.evil.example", "[::2]",
+     "0.0.0.0", "127.0.0.2"],
 )  # fmt: skip
 def test_a_name_that_somebody_else_points_at_us_is_refused(header: str | None) -> None:
     with pytest.raises(HostUnknown):
@@ -147,22 +154,3 @@ def test_tls_files_that_cannot_serve_are_refused(tmp_path: Path) -> None:
 
 def test_the_host_is_read_as_browsers_write_it() -> None:
     assert [host_of(said) for said in ("A.b:80", "[::1]:80", " c. ", ":80", None)] == ["a.b", "::1", "c", "", ""]
-
-
-def certificate(folder: Path, *names: str) -> Tls:
-    """A self-signed pair of today for these DNS names and addresses."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    now = datetime.datetime.now(datetime.UTC)
-    subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "FedM2G test")])
-    builder = x509.CertificateBuilder().subject_name(subject).issuer_name(subject).public_key(key.public_key())
-    builder = builder.serial_number(x509.random_serial_number())
-    builder = builder.not_valid_before(now).not_valid_after(now + datetime.timedelta(days=1))
-    if names:
-        said = [x509.IPAddress(ipaddress.ip_address(n)) if n[0].isdigit() else x509.DNSName(n) for n in names]
-        builder = builder.add_extension(x509.SubjectAlternativeName(said), critical=False)
-    tls = Tls(folder / f"{len(names)}.crt", folder / f"{len(names)}.key")
-    tls.certificate.write_bytes(builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
-    encoding = (serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    tls.key.write_bytes(key.private_bytes(*encoding))
-    tls.key.chmod(0o600)
-    return tls

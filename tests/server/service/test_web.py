@@ -1,4 +1,4 @@
-"""The HTTP door of a real service on loopback: who may come in, what is taken, what comes out, what is kept (nothing)."""
+"""The HTTP door of a real service on loopback: who may come in, what is taken, what comes out, that nothing is kept."""
 
 from __future__ import annotations
 
@@ -7,23 +7,32 @@ import json
 import logging
 import re
 import socket
+import ssl
 import time
+from dataclasses import replace
 from importlib.resources import files
 from io import BytesIO
+from pathlib import Path
 from typing import Any
 
+import grpc
 import httpx
 import numpy as np
 import pydicom
 import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 from PIL import Image
 
 from protocol.study import flow_spec
 from protocol.synthetic import synthetic_dicom, synthetic_png
+from server.service.address import Tls
+from server.service.errors import StartRefused
+from server.service.options import ServeOptions, prepare
 from server.service.serve import Service
 from server.service.studio import Studio
 from server.service.web import PAGE
-from tests.server.service.conftest import LIMITS, caller, generate
+from tests.server.service.certificates import certificate
+from tests.server.service.conftest import LIMITS, SHIPPED, caller, generate, running
 
 SECRET = "Doe^John-1961"
 CALLS = (("GET", "/api/generator"), ("POST", "/api/generate"))
@@ -36,15 +45,21 @@ def _encoded(content: bytes) -> str:
 # ---- who may come in ----
 
 
-@pytest.mark.parametrize(("method", "path"), [*CALLS, ("GET", "/api/"), ("GET", "/api/nothing"), ("PUT", "/api/generate")])
-def test_nothing_under_api_answers_without_the_token(stranger: httpx.Client, token: str, method: str, path: str) -> None:
+@pytest.mark.parametrize(
+    ("method", "path"), [*CALLS, ("GET", "/api/"), ("GET", "/api/nothing"), ("PUT", "/api/generate")]
+)
+def test_nothing_under_api_answers_without_the_token(
+    stranger: httpx.Client, token: str, method: str, path: str
+) -> None:
     for headers in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": token}, {"Cookie": f"token={token}"}):
         answer = stranger.request(method, path, headers=headers, params={"token": token, "access_token": token})
         assert answer.status_code == 401 and answer.json()["code"] == "unauthorised"
         assert answer.headers["www-authenticate"].startswith("Bearer")
 
 
-def test_a_request_for_another_host_is_refused_with_and_without_the_token(service: Service, client: httpx.Client) -> None:
+def test_a_request_for_another_host_is_refused_with_and_without_the_token(
+    service: Service, client: httpx.Client
+) -> None:
     for path in ("/", "/api/generator"):
         for host in ("evil.example", f"evil.example:{service.port}", "localhost.evil.example"):
             answer = client.get(path, headers={"Host": host})
@@ -83,7 +98,9 @@ def test_the_page_asks_nobody_else_for_anything() -> None:
     assert {name for name, _ in PAGE.values()} == {entry.name for entry in folder.iterdir()}
     for name, _ in PAGE.values():
         text = (folder / name).read_text(encoding="utf-8")
-        assert not re.search(r"https?:|//[a-z]+\.|@import|url\(|innerHTML|outerHTML|insertAdjacentHTML|eval\(", text), name
+        assert not re.search(r"https?:|//[a-z]+\.|@import|url\(|innerHTML|outerHTML|insertAdjacentHTML|eval\(", text), (
+            name
+        )
     html = (folder / "index.html").read_text(encoding="utf-8")
     assert not re.search(r"<script(?![^>]*src=)|\son[a-z]+=|style=", html)
     assert "not for diagnosis" in html
@@ -109,7 +126,12 @@ def test_report_to_image_and_report_at_once_step_by_step(client: httpx.Client) -
     events = generate(client, targets=["xray", "text"], prompt="Cardiomegaly.", count=2, seed=3)
     assert [event["event"] for event in events] == ["queued", "progress", "progress", *["sample"] * 4, "finished"]
     assert [(event["done"], event["total"]) for event in events[1:3]] == [(1, 2), (2, 2)]
-    assert [(event["flow"], event["index"]) for event in events[3:7]] == [("xray", 0), ("xray", 1), ("text", 0), ("text", 1)]
+    assert [(event["flow"], event["index"]) for event in events[3:7]] == [
+        ("xray", 0),
+        ("xray", 1),
+        ("text", 0),
+        ("text", 1),
+    ]
     with Image.open(BytesIO(base64.b64decode(events[3]["png"]))) as picture:
         assert picture.size == (64, 64) and "SYNTHETIC" in picture.info["Comment"]
     assert "dicom" not in events[3] and events[5]["text"] and events[-1]["seed"] == 3
@@ -136,7 +158,11 @@ def test_a_seed_is_drawn_where_none_is_given_and_gives_the_same_again(client: ht
 
 def test_an_uploaded_image_is_heard(client: httpx.Client, ramp: np.ndarray) -> None:
     flow = flow_spec("mri_t1")
-    content = {"png": synthetic_png(ramp), "dicom": synthetic_dicom(ramp, flow, identity="g/0/0"), "other": synthetic_png(-ramp)}
+    content = {
+        "png": synthetic_png(ramp),
+        "dicom": synthetic_dicom(ramp, flow, identity="g/0/0"),
+        "other": synthetic_png(-ramp),
+    }
     made = {}
     for name, file in content.items():
         source = {"flow": "mri_t1", "image": _encoded(file)}
@@ -152,7 +178,9 @@ def test_an_uploaded_image_is_heard(client: httpx.Client, ramp: np.ndarray) -> N
 
 def test_an_image_becomes_a_report(client: httpx.Client, ramp: np.ndarray) -> None:
     source = {"flow": "xray", "image": _encoded(synthetic_png(ramp))}
-    assert [event["text"] for event in generate(client, targets=["text"], sources=[source]) if event["event"] == "sample"]
+    assert [
+        event["text"] for event in generate(client, targets=["text"], sources=[source]) if event["event"] == "sample"
+    ]
     source = {"flow": "text", "text": "Small nodule in the left lung."}
     assert [event for event in generate(client, targets=["xray"], sources=[source]) if event["event"] == "sample"]
 
@@ -198,7 +226,10 @@ def test_all_seats_taken_is_said_at_once_and_hanging_up_frees_them(service: Serv
     wish = {"targets": ["xray", "ct", "mri_t1", "mri_t2"], "count": 4, "num_inference_steps": 60}
     headers = {"Authorization": f"Bearer {token}"}
     with caller(service, headers=headers) as one, caller(service, headers=headers) as two:
-        with one.stream("POST", "/api/generate", json=wish) as first, two.stream("POST", "/api/generate", json=wish) as second:
+        with (
+            one.stream("POST", "/api/generate", json=wish) as first,
+            two.stream("POST", "/api/generate", json=wish) as second,
+        ):
             lines = first.iter_lines(), second.iter_lines()
             assert json.loads(next(lines[0])) == {"event": "queued", "ahead": 0}
             assert json.loads(next(lines[1])) == {"event": "queued", "ahead": 1}
@@ -207,7 +238,9 @@ def test_all_seats_taken_is_said_at_once_and_hanging_up_frees_them(service: Serv
             assert answer.status_code == 503 and answer.json()["code"] == "busy"
     left = time.monotonic()
     with caller(service, headers=headers) as fourth:
-        while (answer := fourth.post("/api/generate", json={"targets": ["xray"], "num_inference_steps": 1})).status_code == 503:
+        while (
+            answer := fourth.post("/api/generate", json={"targets": ["xray"], "num_inference_steps": 1})
+        ).status_code == 503:
             assert time.monotonic() - left < 5, "those who hung up still hold their seats"
             time.sleep(0.05)
     assert answer.status_code == 200
@@ -229,7 +262,11 @@ def test_an_error_nobody_foresaw_says_nothing_of_the_request(
 
 
 def test_the_log_holds_route_status_and_time_and_nothing_of_a_request(
-    client: httpx.Client, token: str, ramp: np.ndarray, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+    client: httpx.Client,
+    token: str,
+    ramp: np.ndarray,
+    caplog: pytest.LogCaptureFixture,
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
     with caplog.at_level(logging.DEBUG):
         source = {"flow": "xray", "image": _encoded(synthetic_png(ramp))}
@@ -269,6 +306,45 @@ def test_nothing_is_written_to_disk_while_a_request_is_answered(
     source = {"flow": "mri_t1", "image": _encoded(synthetic_dicom(ramp, flow_spec("mri_t1"), identity="g/0/0"))}
     generate(client, targets=["mri_t2", "text"], sources=[source], formats=["png", "dicom"])
     assert [name for name in written if isinstance(name, str | os.PathLike) and str(name) != os.devnull] == []
+
+
+# ---- TLS ----
+
+
+def test_with_tls_both_doors_speak_nothing_else(studio: Studio, tmp_path: Path) -> None:
+    tls = certificate(tmp_path, "localhost", "127.0.0.1")
+    options = ServeOptions(SHIPPED, port=0, grpc_port=0, token_file=tmp_path / "token", tls=tls, limits=LIMITS)
+    with running(Service(prepare(options), studio)) as service:
+        trusted = ssl.create_default_context(cafile=str(tls.certificate))
+        secure = f"https://localhost:{service.port}"
+        assert httpx.get(secure, verify=trusted, trust_env=False).status_code == 200
+        assert httpx.get(secure, verify=trusted, trust_env=False, headers={"Host": "evil.example"}).status_code == 421
+        with pytest.raises(httpx.TransportError):
+            httpx.get(f"http://localhost:{service.port}", trust_env=False)
+        roots = grpc.ssl_channel_credentials(tls.certificate.read_bytes())
+        with grpc.secure_channel(f"localhost:{service.grpc_port}", roots) as channel:
+            health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(), timeout=5)
+        with grpc.insecure_channel(f"localhost:{service.grpc_port}") as channel, pytest.raises(grpc.RpcError):
+            health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(), timeout=5)
+
+
+def test_a_certificate_and_a_key_of_two_pairs_are_refused(studio: Studio, tmp_path: Path) -> None:
+    mixed = Tls(certificate(tmp_path, "a.example").certificate, certificate(tmp_path, "b.example", "c.example").key)
+    options = ServeOptions(SHIPPED, port=0, grpc_port=0, token_file=tmp_path / "token", tls=mixed, limits=LIMITS)
+    start = prepare(options)
+    with pytest.raises(StartRefused, match="belong together"):
+        Service(start, studio)
+    start.socket.close()
+
+
+def test_a_port_that_is_taken_is_refused(service: Service, studio: Studio, tmp_path: Path) -> None:
+    options = ServeOptions(SHIPPED, port=service.port, grpc_port=0, token_file=tmp_path / "token", limits=LIMITS)
+    with pytest.raises(StartRefused, match="--port"):
+        prepare(options)
+    start = prepare(replace(options, port=0, grpc_port=service.grpc_port))
+    with pytest.raises(StartRefused, match="--grpc-port"):
+        Service(start, studio)
+    start.socket.close()
 
 
 def _grey(events: list[dict[str, Any]]) -> np.ndarray:

@@ -38,7 +38,9 @@ def test_what_is_not_a_wish_is_refused_without_repeating_it(values: dict[str, An
     assert SECRET not in str(refused.value) and "\n" not in str(refused.value)
 
 
-@pytest.mark.parametrize("body", [b"", b"{", b"[]", b"null", b'"Doe"', b"\xff", b'{"targets": ["xray"], "prompt": "\\ud800"}'])
+@pytest.mark.parametrize(
+    "body", [b"", b"{", b"[]", b"null", b'"Doe"', b"\xff", b'{"targets": ["xray"], "prompt": "\\ud800"}']
+)
 def test_what_is_not_an_object_of_json_is_refused(body: bytes) -> None:
     with pytest.raises(RequestRefused):
         wish_of_json(body)

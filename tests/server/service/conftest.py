@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx
 import numpy as np
@@ -17,8 +17,10 @@ import pytest
 import medm2g
 from server.service.limits import Limits
 from server.service.options import ServeOptions, prepare
-from server.service.serve import Service
-from server.service.studio import Studio
+
+if TYPE_CHECKING:  # torch is loaded by the tests that sample, not by those that only look at tokens and bytes
+    from server.service.serve import Service
+    from server.service.studio import Studio
 
 SHIPPED = Path(medm2g.__file__).parent / "weights" / "tiny"
 LIMITS = Limits(
@@ -29,6 +31,8 @@ LIMITS = Limits(
 
 @pytest.fixture(scope="session")
 def studio() -> Studio:
+    from server.service.studio import Studio
+
     return Studio(SHIPPED, LIMITS)
 
 
@@ -39,6 +43,8 @@ def token_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def service(studio: Studio, token_file: Path) -> Iterator[Service]:
+    from server.service.serve import Service
+
     options = ServeOptions(SHIPPED, port=0, grpc_port=0, token_file=token_file, limits=LIMITS)
     with running(Service(prepare(options), studio)) as service:
         yield service

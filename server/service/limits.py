@@ -28,7 +28,7 @@ class Limits:
     timeout_seconds: float = 300.0
     """From a request's admission to its last byte, waiting included."""
     decode_seconds: float = 20.0
-    """For one uploaded image."""
+    """Of processor time for one uploaded image; three times as long by the clock."""
 
     def __post_init__(self) -> None:
         for field in fields(self):

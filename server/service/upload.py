@@ -17,6 +17,8 @@ from server.service.limits import Limits
 
 #: The rooms, for a process that inherits neither our working directory nor our environment.
 _ROOT = Path(server.__file__).resolve().parent.parent
+#: Of clock time to processor time: a busy machine is no fault of the file.
+_PATIENCE = 3.0
 _ENVIRONMENT = {
     "PYTHONPATH": str(_ROOT),
     "PYTHONDONTWRITEBYTECODE": "1",
@@ -38,7 +40,7 @@ def unit_image(content: bytes, flow: str, *, size: int, limits: Limits) -> npt.N
             stderr=subprocess.DEVNULL,
             cwd="/",
             env=_ENVIRONMENT,
-            timeout=limits.decode_seconds,
+            timeout=_PATIENCE * limits.decode_seconds,
             check=False,
         )
     except subprocess.TimeoutExpired:

@@ -47,7 +47,7 @@ class Browser:
         data = json.dumps(body or {}).encode() if method == "POST" else None
         request = urllib.request.Request(self._base + path, data, {"Content-Type": "application/json"}, method=method)
         try:
-            with urllib.request.urlopen(request, timeout=60) as answer:
+            with urllib.request.urlopen(request, timeout=120) as answer:
                 return json.load(answer)["value"]
         except urllib.error.HTTPError as error:
             raise AssertionError(json.load(error)["value"]["message"].splitlines()[0]) from None
@@ -82,7 +82,7 @@ class Browser:
         """What stands in the first such element; empty where there is none."""
         return str(self.run("return document.querySelector(arguments[0])?.textContent ?? ''", selector))
 
-    def wait(self, what: str, script: str, *arguments: Any, seconds: float = 30.0) -> Any:
+    def wait(self, what: str, script: str, *arguments: Any, seconds: float = 90.0) -> Any:
         """Until a script returns something true."""
         deadline = time.monotonic() + seconds
         while not (value := self.run(script, *arguments)):

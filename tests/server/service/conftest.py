@@ -24,8 +24,8 @@ if TYPE_CHECKING:  # torch is loaded by the tests that sample, not by those that
 
 SHIPPED = Path(medm2g.__file__).parent / "weights" / "tiny"
 LIMITS = Limits(
-    max_body_bytes=1 << 20, max_pixels=1 << 20, max_text_characters=200, max_count=4, max_steps=60, queue=1,
-    timeout_seconds=30, decode_seconds=10,
+    max_body_bytes=1 << 20, max_pixels=1 << 20, max_text_characters=200, max_count=4, max_steps=400, queue=1,
+    timeout_seconds=120, decode_seconds=20,
 )  # fmt: skip
 
 
@@ -85,7 +85,7 @@ def stranger(service: Service) -> Iterator[httpx.Client]:
 
 
 def caller(service: Service, **options: Any) -> httpx.Client:
-    return httpx.Client(base_url=f"http://127.0.0.1:{service.port}", timeout=30, trust_env=False, **options)
+    return httpx.Client(base_url=f"http://127.0.0.1:{service.port}", timeout=60, trust_env=False, **options)
 
 
 def generate(client: httpx.Client, **wish: Any) -> list[dict[str, Any]]:

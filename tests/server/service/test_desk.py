@@ -56,7 +56,7 @@ def _started(desk: Desk) -> tuple[Job, SimpleQueue[Event]]:
 
 
 def _last(heard: SimpleQueue[Event]) -> Event:
-    while not isinstance(event := heard.get(timeout=5), Finished | Failed):
+    while not isinstance(event := heard.get(timeout=30), Finished | Failed):
         pass
     return event
 
@@ -86,7 +86,7 @@ def test_a_seat_is_held_from_before_the_body_and_given_back_once(held: Held) -> 
 
 def test_each_is_told_how_many_are_before_him(held: Held) -> None:
     desk = Desk(held, Limits(concurrency=1, queue=3))
-    queued = [_started(desk)[1].get(timeout=5) for _ in range(3)]
+    queued = [_started(desk)[1].get(timeout=30) for _ in range(3)]
     assert queued == [Queued(0), Queued(1), Queued(2)]
     held.go.set()
     desk.close()
@@ -107,7 +107,7 @@ def test_time_runs_while_waiting_too(held: Held) -> None:
     started = time.monotonic()
     ends = [_last(_started(desk)[1]) for _ in range(1)] + [_last(_started(desk)[1])]
     assert all(isinstance(end, Failed) and isinstance(end.error, TimedOut) for end in ends)
-    assert time.monotonic() - started < 4
+    assert time.monotonic() - started < 20
     desk.close()
 
 
@@ -119,7 +119,7 @@ def test_progress_arrives_in_order_and_the_seed_last() -> None:
 
     desk = Desk(work, Limits())
     _, heard = _started(desk)
-    events = [heard.get(timeout=5) for _ in range(4)]
+    events = [heard.get(timeout=30) for _ in range(4)]
     assert events[:3] == [Queued(0), Progress(1, 2), Progress(2, 2)]
     assert isinstance(events[3], Finished) and events[3].seed == 11
     desk.close()

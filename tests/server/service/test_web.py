@@ -69,7 +69,7 @@ def test_a_request_for_another_host_is_refused_with_and_without_the_token(
 
 def test_a_request_with_two_hosts_or_none_is_refused(service: Service) -> None:
     for lines in (b"Host: localhost\r\nHost: localhost\r\n", b""):
-        with socket.create_connection(("127.0.0.1", service.port), timeout=5) as raw:
+        with socket.create_connection(("127.0.0.1", service.port), timeout=30) as raw:
             raw.sendall(b"GET / HTTP/1.1\r\n" + lines + b"Connection: close\r\n\r\n")
             assert raw.recv(100).split(b" ")[1][:1] == b"4"
 
@@ -199,7 +199,7 @@ def test_a_bad_upload_ends_the_stream_with_one_sentence(client: httpx.Client) ->
     ("wish", "status"),
     [
         ({"targets": ["pet"]}, 400), ({"targets": ["xray"], SECRET: 1}, 400), ({"targets": ["xray"], "count": 5}, 413),
-        ({"targets": ["xray"], "num_inference_steps": 61}, 413), ({"targets": ["xray"], "prompt": "x" * 201}, 413),
+        ({"targets": ["xray"], "num_inference_steps": 401}, 413), ({"targets": ["xray"], "prompt": "x" * 201}, 413),
     ],
 )  # fmt: skip
 def test_what_is_asked_too_much_or_wrongly_is_refused_before_it_is_queued(
@@ -215,7 +215,7 @@ def test_a_body_is_counted_whatever_it_declares(client: httpx.Client, service: S
     assert client.post("/api/generate", content=b"x" * large).status_code == 413
     pieces = (b"x" * 65536 for _ in range(large // 65536 + 1))  # chunked: no length is declared
     assert client.post("/api/generate", content=pieces).status_code == 413
-    with socket.create_connection(("127.0.0.1", service.port), timeout=5) as raw:
+    with socket.create_connection(("127.0.0.1", service.port), timeout=30) as raw:
         head = f"POST /api/generate HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\n"
         raw.sendall(f"{head}Content-Length: {10**18}\r\n\r\n".encode())
         assert b" 413 " in raw.recv(100)
@@ -223,7 +223,7 @@ def test_a_body_is_counted_whatever_it_declares(client: httpx.Client, service: S
 
 
 def test_all_seats_taken_is_said_at_once_and_hanging_up_frees_them(service: Service, token: str) -> None:
-    wish = {"targets": ["xray", "ct", "mri_t1", "mri_t2"], "count": 4, "num_inference_steps": 60}
+    wish = {"targets": ["xray", "ct", "mri_t1", "mri_t2"], "count": 4, "num_inference_steps": 400}
     headers = {"Authorization": f"Bearer {token}"}
     with caller(service, headers=headers) as one, caller(service, headers=headers) as two:
         with (
@@ -241,7 +241,7 @@ def test_all_seats_taken_is_said_at_once_and_hanging_up_frees_them(service: Serv
         while (
             answer := fourth.post("/api/generate", json={"targets": ["xray"], "num_inference_steps": 1})
         ).status_code == 503:
-            assert time.monotonic() - left < 5, "those who hung up still hold their seats"
+            assert time.monotonic() - left < 20, "those who hung up still hold their seats"
             time.sleep(0.05)
     assert answer.status_code == 200
 
@@ -323,9 +323,9 @@ def test_with_tls_both_doors_speak_nothing_else(studio: Studio, tmp_path: Path) 
             httpx.get(f"http://localhost:{service.port}", trust_env=False)
         roots = grpc.ssl_channel_credentials(tls.certificate.read_bytes())
         with grpc.secure_channel(f"localhost:{service.grpc_port}", roots) as channel:
-            health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(), timeout=5)
+            health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(), timeout=30)
         with grpc.insecure_channel(f"localhost:{service.grpc_port}") as channel, pytest.raises(grpc.RpcError):
-            health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(), timeout=5)
+            health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(), timeout=30)
 
 
 def test_a_certificate_and_a_key_of_two_pairs_are_refused(studio: Studio, tmp_path: Path) -> None:

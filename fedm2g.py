@@ -37,6 +37,7 @@ EXIT_CODES = {
     ("client.vault.errors", "VaultError"): REFUSED,
     ("client.errors", "ClientError"): INVALID,
     ("server.errors", "ConsortiumUnusable"): INVALID,
+    ("server.service.errors", "StartRefused"): INVALID,
     ("server.errors", "ServerError"): FAILED,
 }
 
@@ -225,6 +226,52 @@ def pretrain(
         _print_json(result)
     else:
         typer.echo(f"A generator lies in {result['generator']}.")
+
+
+@app.command()
+def serve(
+    generator: Annotated[str, typer.Argument(help="A generator folder, or `shipped`.")],
+    bind: Annotated[str, typer.Option(help="IP address to listen on; beyond loopback only with TLS.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Of the page; 0 takes a free one.")] = 8400,
+    grpc_port: Annotated[int, typer.Option(min=0, max=65535, help="Of the gRPC service.")] = 8401,
+    token_file: Annotated[Path | None, typer.Option(help="Holds the token, mode 0600; made if absent.")] = None,
+    tls_cert: Annotated[Path | None, typer.Option(help="PEM certificate with its chain.")] = None,
+    tls_key: Annotated[Path | None, typer.Option(help="PEM key.")] = None,
+    max_body: Annotated[int, typer.Option(min=1, max=1024, help="MiB of one request.")] = 32,
+    max_count: Annotated[int, typer.Option(min=1, help="Samples of each target in one request.")] = 8,
+    max_steps: Annotated[int, typer.Option(min=1, max=1000, help="Denoising steps of one request.")] = 100,
+    concurrency: Annotated[int, typer.Option(min=1, help="Requests that sample at once.")] = 1,
+    queue: Annotated[int, typer.Option(min=0, help="Requests that may wait.")] = 8,
+    timeout: Annotated[float, typer.Option(min=1, help="Seconds of one request, waiting included.")] = 300.0,
+) -> None:
+    """Serve a generator: a page for the browser and gRPC, for who holds the token."""
+    from server.service.address import tls_of
+    from server.service.limits import Limits
+    from server.service.options import ServeOptions, prepare
+    from simulations.generators import generator_folder
+
+    limits = Limits(
+        max_body_bytes=max_body << 20,
+        max_count=max_count,
+        max_steps=max_steps,
+        concurrency=concurrency,
+        queue=queue,
+        timeout_seconds=timeout,
+    )
+    start = prepare(
+        ServeOptions(
+            folder=generator_folder(generator),
+            bind=bind,
+            port=port,
+            grpc_port=grpc_port,
+            token_file=token_file,
+            tls=tls_of(tls_cert, tls_key),
+            limits=limits,
+        )
+    )
+    from server.service.serve import serve as run
+
+    run(start, say=typer.echo)
 
 
 def _check_generator(word: str) -> None:

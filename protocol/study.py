@@ -65,6 +65,11 @@ DEFAULT_FLOWS: tuple[FlowSpec, ...] = (
 )
 
 
+def flow_spec(name: str) -> FlowSpec:
+    """The default study's flow of that name, or a plain one."""
+    return next((spec for spec in DEFAULT_FLOWS if spec.name == name), FlowSpec(name=name))
+
+
 class StageSpec(Terms):
     """One stage of the study."""
 

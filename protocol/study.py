@@ -112,13 +112,21 @@ class PrivacyTerms(Terms):
 class OptimizerSpec(Terms):
     """The server's optimizer; post-processing of released updates, so free of privacy cost."""
 
-    name: Literal["adam", "sgd"] = "adam"
+    name: Literal["adam", "sgd", "normalised_sgd"] = "adam"
+    """`normalised_sgd` scales each group's mean update to length one, so that a learning rate is the distance by which a
+    group moves in a round, whatever the size of its gradients."""
     betas: tuple[float, float] = (0.9, 0.99)
     final_learning_rate_fraction: Annotated[float, Field(ge=0, le=1)] = 0.05
     ema_decay: Annotated[float, Field(ge=0, lt=1)] = 0.9
     max_update_norm: Annotated[float, Field(gt=0)] | None = None
     """A group's mean update that is longer (L2) is scaled down to this before the step; None leaves it. It keeps plain
     SGD stable where nothing is clipped at the sites."""
+
+    @model_validator(mode="after")
+    def _one_length(self) -> Self:
+        if self.name == "normalised_sgd" and self.max_update_norm is not None:
+            raise ValueError("`max_update_norm` has no effect on `normalised_sgd`, whose updates have length one")
+        return self
 
 
 class FederationSpec(Terms):

@@ -1,8 +1,9 @@
 """The server's optimizer: what becomes of a round's mean update. Post-processing of releases, so free of privacy cost.
 
-An update is minus a gradient, so the step goes along it. Adam without weight decay, or plain SGD, each over one group
-with that group's own step count (a group that nobody trained in a round keeps moments and count); the learning rate
-falls linearly to `final_learning_rate_fraction` over a stage. Beside the last weights runs an exponential average.
+An update is minus a gradient, so the step goes along it. Adam without weight decay, plain SGD, or SGD along updates of
+length one, each over one group with that group's own step count (a group that nobody trained in a round keeps moments
+and count); the learning rate falls linearly to `final_learning_rate_fraction` over a stage. Beside the last weights
+runs an exponential average.
 
 Everything here works on one tensor: weights, moments and averages lie on disk (`run_store.py`) and pass by one by one.
 """
@@ -29,10 +30,14 @@ def learning_rate(stage: StageSpec, optimizer: OptimizerSpec, *, round_number: i
 
 
 def update_scale(spec: OptimizerSpec, update: GroupArrays) -> float:
-    """By what one group's mean update is multiplied: 1, or what brings it down to `max_update_norm`."""
-    if spec.max_update_norm is None:
+    """By what one group's mean update is multiplied: 1, what brings it down to `max_update_norm`, or to length one."""
+    normalises = spec.name == "normalised_sgd"
+    if spec.max_update_norm is None and not normalises:
         return 1.0
     norm = math.sqrt(sum(float(np.vdot(array, array).real) for array in update.values()))
+    if normalises:
+        return 1.0 / norm if norm > 0.0 else 1.0
+    assert spec.max_update_norm is not None
     return spec.max_update_norm / norm if norm > spec.max_update_norm else 1.0
 
 

@@ -80,6 +80,24 @@ def test_a_longer_update_is_scaled_to_the_bound_over_the_whole_group_and_a_short
     np.testing.assert_allclose(moved, 0.1 * min(length, 2.0) / 5 * np.array([3.0, 0.0, 4.0]), rtol=1e-5)
 
 
+@pytest.mark.parametrize("length", [1e-6, 40.0])
+def test_a_normalised_step_moves_a_group_by_the_learning_rate_however_long_its_update_is(
+    length: float, tmp_path: Path
+) -> None:
+    update = {"b": np.array([4.0], dtype=np.float32), "w": np.array([3.0, 0.0], dtype=np.float32)}
+    update = {name: np.float32(length / 5) * array for name, array in update.items()}
+    ours = Keeper(tmp_path, group={name: np.zeros_like(array) for name, array in update.items()})
+    ours.round(OptimizerSpec(name="normalised_sgd"), 0.1, group=update)
+    moved = np.concatenate([ours.state.groups["group"]["w"], ours.state.groups["group"]["b"]])
+    np.testing.assert_allclose(moved, 0.1 / 5 * np.array([3.0, 0.0, 4.0]), rtol=1e-5)
+
+
+def test_an_update_of_zeros_moves_nothing_when_it_is_normalised(tmp_path: Path) -> None:
+    ours = Keeper(tmp_path, group={"w": np.ones(2, np.float32)})
+    ours.round(OptimizerSpec(name="normalised_sgd"), 0.1, group={"w": np.zeros(2, np.float32)})
+    np.testing.assert_array_equal(ours.state.groups["group"]["w"], 1.0)
+
+
 def test_a_group_that_was_not_trained_keeps_its_count_and_moments(tmp_path: Path) -> None:
     ours = Keeper(tmp_path, ax={"w": np.zeros(3, np.float32)}, bx={"w": np.zeros(3, np.float32)})
     update = {"w": np.ones(3, dtype=np.float32)}

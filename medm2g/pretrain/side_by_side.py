@@ -17,37 +17,45 @@ Job = Callable[[PhaseBudget, Progress], int]
 
 
 def side_by_side(
-    phase: str, jobs: Mapping[str, Job], *, budget: PhaseBudget, threads: int | None, progress: Progress
+    phase: str,
+    jobs: Mapping[str, Job],
+    *,
+    budget: PhaseBudget,
+    threads: int | None,
+    progress: Progress,
+    weights: Mapping[str, int] | None = None,
 ) -> int:
     """Run every job, at most `threads` at once (None: one, on as many threads as torch has). Returns the steps made.
 
-    Every job gets an equal part of the budget. A job's result does not depend on how many run beside it, where the
-    budget counts steps.
+    weights: parts of the budget that each job gets, one by default; jobs start in the order given, so put the longest
+    first. A job's result does not depend on how many run beside it, where the budget counts steps.
     """
+    weights = dict.fromkeys(jobs, 1) if weights is None else dict(weights)
+    parts = sum(weights[name] for name in jobs)
     at_once = min(threads or 1, len(jobs))
-    part = _part(budget, len(jobs), at_once)
+    budgets = {name: _part(budget, weights[name], parts, at_once) for name in jobs}
     done = dict.fromkeys(jobs, 0.0)
 
     def tell(job: str, share: float, seconds_left: float) -> None:
         done[job] = share
-        waiting = sum(value == 0.0 for value in done.values()) // at_once
-        progress(phase, sum(done.values()) / len(done), seconds_left + waiting * (part.seconds or 0.0))
+        waiting = sum(budgets[name].seconds or 0.0 for name, value in done.items() if value == 0.0) / at_once
+        progress(phase, sum(weights[name] * value for name, value in done.items()) / parts, seconds_left + waiting)
 
     if at_once == 1:
-        return sum(job(part, _named(name, tell)) for name, job in jobs.items())
+        return sum(job(budgets[name], _named(name, tell)) for name, job in jobs.items())
     before = torch.get_num_threads()
     try:
         with ThreadPoolExecutor(at_once, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-            running = [pool.submit(job, part, _named(name, tell)) for name, job in jobs.items()]
+            running = [pool.submit(job, budgets[name], _named(name, tell)) for name, job in jobs.items()]
             return sum(future.result() for future in running)
     finally:
         torch.set_num_threads(before)  # torch gives later threads the number set last, by whomever
 
 
-def _part(budget: PhaseBudget, jobs: int, at_once: int) -> PhaseBudget:
+def _part(budget: PhaseBudget, weight: int, parts: int, at_once: int) -> PhaseBudget:
     if budget.seconds is not None:
-        return PhaseBudget(seconds=budget.seconds / -(-jobs // at_once))
-    return PhaseBudget(steps=-(-(budget.steps or 0) // jobs))
+        return PhaseBudget(seconds=weight * budget.seconds / -(-parts // at_once))
+    return PhaseBudget(steps=-(-weight * (budget.steps or 0) // parts))
 
 
 def _named(job: str, tell: Progress) -> Progress:

@@ -23,6 +23,8 @@ from medm2g.stages.source import Term
 JITTER = 0.1
 """Deviation of what is added to a style while it is learnt, in units of all hospitals' deviation: it makes the space
 between public hospitals mean something too."""
+BIRTH = 0.03
+"""Deviation of where a flow's styles begin, all hospitals at one point: flows that share a denoiser are told apart."""
 RATE = 10.0
 """How much faster than the denoiser styles learn: each table row is seen by its own hospital's images only."""
 LEAST_AXIS = 1e-3
@@ -30,12 +32,15 @@ LEAST_AXIS = 1e-3
 
 
 class HospitalStyles(nn.Module):
-    """One style per public hospital and flow: (hospitals, w) for each flow, zero at birth."""
+    """One style per public hospital and flow: (hospitals, w) for each flow, equal for all hospitals at birth."""
 
-    def __init__(self, generator: Generator, hospitals: int) -> None:
+    def __init__(self, generator: Generator, hospitals: int, *, seed: int = 0) -> None:
         super().__init__()
-        width = generator.config.style_width
-        self.tables = nn.ParameterDict({flow: nn.Parameter(torch.zeros(hospitals, width)) for flow in generator.flows})
+        width, random = generator.config.style_width, torch.Generator().manual_seed(seed)
+        begins = {flow: BIRTH * torch.randn(1, width, generator=random) for flow in generator.flows}
+        self.tables = nn.ParameterDict(
+            {flow: nn.Parameter(start.repeat(hospitals, 1)) for flow, start in begins.items()}
+        )
 
     def forward(self, flow: str, hospitals: Tensor, jitter: Tensor) -> Tensor:
         """hospitals (b,) int64, jitter (b, w) standard normal -> (b, w)."""

@@ -3,11 +3,20 @@
 With probability `SOURCE_PROMPTS` another image of the examination joins the prompt by its aligned tokens, so that
 denoisers read aligned tokens as they read text (XGeM's multi-prompt training, notes/medm2g.md §4). The report's
 denoiser has nothing else from which to learn what to write. Each public hospital has a style of its own (styles.py).
+
+Flows of one modality (`mri_t1`, `mri_t2`, `mri_flair`) show the same findings in the same places, and where a text puts
+a finding is the slowest thing to learn. So they begin as one denoiser, told apart by their styles alone, and become
+three for the rest of the budget.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from functools import partial
+
+import torch
 
 from medm2g.generator import Generator
 from medm2g.pretrain.curve import CurveWriter
@@ -20,8 +29,63 @@ from medm2g.pretrain.styles import HospitalStyles, PublicDiffuseLoss
 SETTINGS = PhaseSettings(learning_rate=4e-3, batch_size=24, ema_decay=0.9985)
 """Measured on X-ray, 150 CPU seconds each: validation .429; batches of 48 at 2e-3 .480, of 24 at 2e-3 .460, of 24 at
 8e-3 .438 (docs/LOG.md, 2026-11-24)."""
+TOGETHER = 0.6
+"""Part of a modality's budget in which its flows are one denoiser."""
 SOURCE_PROMPTS = 0.1
 TEXT_SOURCE_PROMPTS = 0.6
+
+
+@dataclass(frozen=True)
+class _Trunks:
+    """What training a denoiser needs, whichever it is."""
+
+    generator: Generator
+    patients: PublicPatients
+    styles: HospitalStyles
+    flows: tuple[str, ...]
+    training: frozenset[int]
+    validation: frozenset[int]
+    curve: CurveWriter
+    settings: PhaseSettings
+    seed: int
+
+    def modality(self, flows: Sequence[str], budget: PhaseBudget, progress: Progress) -> int:
+        """The flows of one modality: together first, where there are several, then each by itself."""
+        if len(flows) == 1:
+            return self.run(f"trunks/{flows[0]}", flows, budget, self.settings, progress)
+        with _one_denoiser(self.generator, flows):
+            name = f"trunks/{modality_of(flows[0])}"
+            steps = self.run(name, flows, _part(budget, TOGETHER), self.settings, _within(progress, 0.0, TOGETHER))
+        alone = (1.0 - TOGETHER) / len(flows)
+        settings = replace(self.settings, learning_rate=self.settings.learning_rate / 2)
+        for place, flow in enumerate(flows):
+            told = _within(progress, TOGETHER + place * alone, alone)
+            steps += self.run(f"trunks/{flow}", [flow], _part(budget, alone), settings, told)
+        return steps
+
+    def run(
+        self, phase: str, flows: Sequence[str], budget: PhaseBudget, settings: PhaseSettings, progress: Progress
+    ) -> int:
+        """Train the denoiser of these flows and their styles. Returns the steps made."""
+        share = TEXT_SOURCE_PROMPTS if self.generator.text_flow in flows else SOURCE_PROMPTS
+        prompts = share if self.patients.aligned else 0.0
+        stage = PublicDiffuseLoss(
+            self.generator, self.patients, flows=self.flows, styles=self.styles, source_prompts=prompts
+        )
+        size = settings.batch_size
+        return run_phase(
+            phase,
+            [*self.generator.unets[flows[0]].parameters(), *(self.styles.tables[flow] for flow in flows)],
+            batch_loss=StageBatches(stage, self.patients, flows, self.training, batch_size=size).loss,
+            validation_loss=FixedValidation(
+                StageBatches(stage, self.patients, flows, self.validation, batch_size=size)
+            ),
+            settings=settings,
+            budget=budget,
+            curve=self.curve,
+            progress=progress,
+            seed=self.seed,
+        )
 
 
 def train_trunks(
@@ -38,30 +102,51 @@ def train_trunks(
     threads: int | None = None,
 ) -> int:
     """Train the denoisers of the flows that have latents. Returns the steps made, over all flows together."""
-    flows = [flow for flow in generator.flows if flow in patients.latents]
-    styles = HospitalStyles(generator, 1 + patients.last_hospital)
-    own = {flow: [*generator.unets[flow].parameters(), styles.tables[flow]] for flow in flows}
-
-    def train(flow: str, budget: PhaseBudget, progress: Progress) -> int:
-        share = TEXT_SOURCE_PROMPTS if flow == generator.text_flow else SOURCE_PROMPTS
-        prompts = share if patients.aligned else 0.0
-        stage = PublicDiffuseLoss(generator, patients, flows=flows, styles=styles, source_prompts=prompts)
-        batches = StageBatches(stage, patients, [flow], training, batch_size=settings.batch_size)
-        held = FixedValidation(StageBatches(stage, patients, [flow], validation, batch_size=settings.batch_size))
-        return run_phase(
-            f"trunks/{flow}",
-            own[flow],
-            batch_loss=batches.loss,
-            validation_loss=held,
-            settings=settings,
-            budget=budget,
-            curve=curve,
-            progress=progress,
-            seed=seed,
-        )
-
-    jobs = {flow: partial(train, flow) for flow in flows}
-    with training_only(generator, [value for values in own.values() for value in values]):
-        steps = side_by_side("trunks", jobs, budget=budget, threads=threads, progress=progress)
+    flows = tuple(flow for flow in generator.flows if flow in patients.latents)
+    styles = HospitalStyles(generator, 1 + patients.last_hospital, seed=seed)
+    trunks = _Trunks(generator, patients, styles, flows, training, validation, curve, settings, seed)
+    modalities = sorted(_modalities(flows), key=len, reverse=True)  # the longest first, the others beside it
+    jobs = {modality_of(own[0]): partial(trunks.modality, own) for own in modalities}
+    weights = {modality_of(own[0]): len(own) for own in modalities}
+    own = [value for flow in flows for value in (*generator.unets[flow].parameters(), styles.tables[flow])]
+    with training_only(generator, own):
+        steps = side_by_side("trunks", jobs, weights=weights, budget=budget, threads=threads, progress=progress)
     styles.fold(generator)
     return steps
+
+
+def modality_of(flow: str) -> str:
+    """`mri` of `mri_t1`; a flow without such a part is a modality of its own."""
+    return flow.partition("_")[0]
+
+
+def _modalities(flows: Sequence[str]) -> list[list[str]]:
+    names = dict.fromkeys(modality_of(flow) for flow in flows)
+    return [[flow for flow in flows if modality_of(flow) == name] for name in names]
+
+
+@contextmanager
+def _one_denoiser(generator: Generator, flows: Sequence[str]) -> Iterator[None]:
+    """The first flow's denoiser stands for all of them; after the block each has a copy of what became of it."""
+    own = {flow: generator.unets[flow] for flow in flows}
+    shared = own[flows[0]]
+    try:
+        for flow in flows:
+            generator.unets[flow] = shared
+        yield
+    finally:
+        for flow, unet in own.items():
+            generator.unets[flow] = unet
+            with torch.no_grad():
+                unet.load_state_dict(shared.state_dict())
+
+
+def _part(budget: PhaseBudget, share: float) -> PhaseBudget:
+    if budget.steps is not None:
+        return PhaseBudget(steps=max(1, round(share * budget.steps)))
+    return PhaseBudget(seconds=share * (budget.seconds or 0.0))
+
+
+def _within(progress: Progress, begins: float, share: float) -> Progress:
+    """A part of a phase, told as the part of the whole that it is."""
+    return lambda phase, done, seconds: progress(phase, begins + share * done, seconds)

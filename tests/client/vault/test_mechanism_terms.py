@@ -80,5 +80,7 @@ def test_a_round_under_opacus_hooks_runs_and_leaves_the_generator_as_it_was(
     reply = vault.train(make_request(study, stage))
     assert all(np.isfinite(array).all() for group in reply.updates.values() for array in group.values())
     assert any(isinstance(loss, HookedStage) for _, loss in trainer._stages.values())
+    trained = {name for group in reply.updates.values() for name in group}  # what is only read may have been loaded
     for name, value in trainer.shared.generator.named_parameters():
-        assert (value == before[name]).all() and not hasattr(value, "grad_sample")
+        assert not hasattr(value, "grad_sample") and value.grad is None
+        assert name not in trained or (value == before[name]).all()

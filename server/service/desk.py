@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 
 from medm2g.errors import MedM2GError
 from server.service.errors import Busy, Cancelled, RequestRefused, ServiceError, TimedOut, internal
@@ -28,6 +28,7 @@ class Job:
         self._desk, self._deliver, self._deadline = desk, deliver, deadline
         self._gone = threading.Event()
         self._seated = True
+        self._queued: Future[None] | None = None
 
     @property
     def seconds_left(self) -> float:
@@ -36,11 +37,15 @@ class Job:
 
     def start(self, wish: Wish) -> None:
         """Queue it. Called once, after the body was read and checked."""
-        self._desk.queue(self, wish)
+        self._queued = self._desk.queue(self, wish)
+        if self._gone.is_set():  # hung up between the two
+            self.cancel()
 
     def cancel(self) -> None:
-        """The caller is gone, or the service stops: stop at the next step."""
+        """The caller is gone, or the service stops: stop at the next step, or at once while still waiting."""
         self._gone.set()
+        if self._queued is not None and self._queued.cancel():  # true once and for all when it has not begun
+            self._desk.finish(self, Failed(Cancelled("The request was cancelled.")))
 
     def check(self) -> None:
         """Between two pieces of work: raises Cancelled or TimedOut where there is nothing more to do."""
@@ -53,12 +58,12 @@ class Job:
         """Tell the caller."""
         self._deliver(event)
 
-    def leave(self) -> None:
-        """Give the seat back, once; for who was refused after he sat down."""
+    def leave(self) -> bool:
+        """Give the seat back; true the first time. For who was refused after he sat down."""
         with self._desk.lock:
-            if self._seated:
-                self._seated = False
-                self._desk.taken -= 1
+            seated, self._seated = self._seated, False
+            self._desk.taken -= seated
+        return seated
 
 
 class Desk:
@@ -80,7 +85,7 @@ class Desk:
             self.taken += 1
         return Job(self, deliver, time.monotonic() + self._limits.timeout_seconds)
 
-    def queue(self, job: Job, wish: Wish) -> None:
+    def queue(self, job: Job, wish: Wish) -> Future[None]:
         """First come, first sampled. Raises Busy when the service stops meanwhile."""
         with self.lock:
             if self._closed:
@@ -88,7 +93,14 @@ class Desk:
             ahead = max(0, len(self._waiting) + 1 - self._limits.concurrency)
             self._waiting.append(job)
         job.deliver(Queued(ahead))
-        self._workers.submit(self._run, job, wish)
+        return self._workers.submit(self._run, job, wish)
+
+    def finish(self, job: Job, last: Event) -> None:
+        """Give the seat back and tell the last event, once."""
+        if job.leave():
+            with self.lock:
+                self._waiting.remove(job)
+            job.deliver(last)
 
     def close(self) -> None:
         """Cancel what is here and wait until the sampling threads are done with it."""
@@ -100,7 +112,7 @@ class Desk:
         self._workers.shutdown(wait=True)
 
     def _run(self, job: Job, wish: Wish) -> None:
-        last: Event | None = None
+        last: Event = Failed(Cancelled("This service is stopping."))
         try:
             job.check()
             started = time.monotonic()
@@ -113,8 +125,4 @@ class Desk:
         except Exception as error:
             last = Failed(internal(error))
         finally:
-            with self.lock:
-                self._waiting.remove(job)
-            job.leave()
-            if last is not None:
-                job.deliver(last)
+            self.finish(job, last)

@@ -102,6 +102,21 @@ def test_who_hangs_up_stops_at_the_next_step_and_frees_the_seat(held: Held) -> N
     desk.close()
 
 
+def test_who_hangs_up_while_waiting_frees_the_seat_at_once(held: Held) -> None:
+    desk = Desk(held, Limits(concurrency=1, queue=1))
+    _started(desk)
+    for _ in range(3):
+        waiting, heard = _started(desk)
+        waiting.cancel()
+        waiting.cancel()
+        assert isinstance(_last(heard), Failed)
+    _started(desk)
+    with pytest.raises(Busy):
+        desk.admit(print)
+    held.go.set()
+    desk.close()
+
+
 def test_time_runs_while_waiting_too(held: Held) -> None:
     desk = Desk(held, Limits(concurrency=1, queue=1, timeout_seconds=1))
     started = time.monotonic()

@@ -161,6 +161,30 @@ def test_all_seats_taken_is_said_at_once_and_cancelling_frees_them(stub: Any, ho
     assert events[-1].WhichOneof("event") == "finished"
 
 
+def test_who_hangs_up_while_waiting_frees_the_seat_at_once(stub: Any, holder: dict[str, Any]) -> None:
+    wish = pb.GenerateRequest(targets=["xray", "ct", "mri_t1", "mri_t2"], count=4, num_inference_steps=400)
+    first = stub.Generate(wish, **holder)
+    assert next(first).queued.ahead == 0
+    for _ in range(2):
+        waiting, left = stub.Generate(wish, **holder), time.monotonic()
+        while (ahead := _ahead(waiting)) is None:
+            assert time.monotonic() - left < 20
+            waiting = stub.Generate(wish, **holder)
+        assert ahead == 1
+        waiting.cancel()
+    assert next(first).HasField("progress")
+    first.cancel()
+
+
+def _ahead(call: Any) -> int | None:
+    """How many are before this call, or None where all seats are taken."""
+    try:
+        return int(next(call).queued.ahead)
+    except grpc.RpcError as busy:
+        assert busy.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+        return None
+
+
 def test_the_stubs_were_made_from_the_proto_file_beside_them() -> None:
     """Every message, field and number that the file names, and no other."""
     text = re.sub(r"//.*", "", PROTO.read_text(encoding="utf-8"))

@@ -246,6 +246,24 @@ def test_all_seats_taken_is_said_at_once_and_hanging_up_frees_them(service: Serv
     assert answer.status_code == 200
 
 
+def test_who_hangs_up_while_waiting_frees_the_seat_at_once(service: Service, token: str) -> None:
+    wish = {"targets": ["xray", "ct", "mri_t1", "mri_t2"], "count": 4, "num_inference_steps": 400}
+    headers = {"Authorization": f"Bearer {token}"}
+    with caller(service, headers=headers) as one, one.stream("POST", "/api/generate", json=wish) as first:
+        lines = first.iter_lines()
+        assert json.loads(next(lines)) == {"event": "queued", "ahead": 0}
+        for _ in range(2):
+            left = time.monotonic()
+            while True:
+                with caller(service, headers=headers) as two, two.stream("POST", "/api/generate", json=wish) as second:
+                    if second.status_code == 200:
+                        assert json.loads(next(second.iter_lines()))["ahead"] == 1
+                        break
+                assert time.monotonic() - left < 20, "who hung up while waiting still holds the seat"
+                time.sleep(0.05)
+        assert json.loads(next(lines))["event"] == "progress"
+
+
 def test_an_error_nobody_foresaw_says_nothing_of_the_request(
     client: httpx.Client, studio: Studio, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -134,7 +134,11 @@ def _charts(report: Mapping[str, Any], found: Mapping[str, Mapping[str, Any]]) -
         under = roc_chart(empirical["curves"], empirical["ceiling"], title="canaries, white-box step log")
         what = power_chart(empirical["power"])
         charts["empirical"] = [
-            ("Guessing which canaries are in, from every release, under the ceiling of the ledger's events.", under),
+            (
+                "Guessing which canaries are in, from every release, under the ceiling of the ledger's events. A curve"
+                " of so few may cross it by chance; the test above decides.",
+                under,
+            ),
             ("What the one-run bound would have seen: simulated audits that refute, by the real noise.", what),
         ]
     if release := found.get("release"):

@@ -115,6 +115,20 @@ class Membership:
                 return True
         return False
 
+    def detectable(self, claim: ClaimedCurve, *, significance: float = 0.05) -> RateAt | None:
+        """The least true positive rate at which `exceeds` would have answered yes; None if none would have."""
+        share, found = significance / (2 * len(TESTED_RATES)), None
+        members, others = len(self.members) - len(self.members) // 2, len(self.others) - len(self.others) // 2
+        for rate in TESTED_RATES:
+            passing = math.floor(rate * others)
+            high = upper_rate(passing, others, significance=share)
+            least = claim.ceiling(high)[0]
+            counts = [n for n in range(members + 1) if lower_rate(n, members, significance=share) > least]
+            if counts and (found is None or counts[0] / members < found.true_positive_rate.value):
+                value = counts[0] / members
+                found = RateAt(rate, Interval(value, value, value), high, rate * others >= 1.0)
+        return found
+
 
 def area(members: Array, others: Array) -> float:
     """Mann and Whitney's statistic as a share."""

@@ -69,17 +69,19 @@ def release(
     as_json: Json = False,
 ) -> None:
     """Attack a generator: who trained, and are its samples memorised? Both folders by the road of a hospital."""
-    from simulations.audit.release import ReleaseTerms, audit_release
     from simulations.generators import generator_folder
 
     generator_folder(generator)
+    claim = _claim(epsilon, delta)
     _ready()
+    from simulations.audit.release import ReleaseTerms, audit_release
+
     with _progress(as_json) as progress:
         found = audit_release(
             generator,
             members,
             nonmembers,
-            claim=_claim(epsilon, delta),
+            claim=claim,
             reference=reference,
             terms=ReleaseTerms(most=most),
             progress=progress,

@@ -146,14 +146,20 @@ def _told_apart(name: str, scores: Membership) -> CheckResult:
 
 
 def _below_ceiling(name: str, scores: Membership, claim: ClaimedCurve, attacks: int) -> CheckResult:
+    seen = scores.detectable(claim, significance=SIGNIFICANCE / attacks)
+    power = "None: with so few patients no attack could have been told to pierce it."
+    if seen is not None:
+        found = seen.true_positive_rate.value
+        power = (
+            f"Finding {100 * found:.0f} % at {100 * seen.false_positive_rate:g} % false positives would have failed."
+        )
     return CheckResult(
         name=f"ceiling: {name}",
         proposition="The attack's curve stays under the ceiling that the claim implies.",
         passed=not scores.exceeds(claim, significance=SIGNIFICANCE / attacks),
         figure=f"ceiling at 1 % false positives {100 * claim.ceiling(0.01)[0]:.1f} %,"
         f" reached {100 * scores.at(0.01).true_positive_rate.value:.1f} %",
-        power=f"With {len(scores.members)} members and {len(scores.others)} others only an attack far above"
-        " the ceiling would have failed.",
+        power=power,
     )
 
 

@@ -66,7 +66,7 @@ def _report(run: RunFolder, claims: list[SiteClaim], results: Results) -> dict[s
         "failed": [check["name"] for part in checks.values() for check in part if not check["passed"]],
         "sites": {claim.name: _site(claim) for claim in claims},
         "sites_not_seen": missing,
-        "one_two_all": linked_epsilons(claims),
+        "one_two_all": None if (linked := linked_epsilons(claims)) is None else _finite(linked),
         "checks": checks,
         "ceiling": None if (curve := weakest_curve(claims)) is None else ceiling_of(curve),
         "record": audit_record(run.study, run.digest, claims, results.found),
@@ -97,24 +97,26 @@ def _claim_checks(run: RunFolder, claims: list[SiteClaim]) -> list[CheckResult]:
 
 
 def _site(claim: SiteClaim) -> dict[str, Any]:
-    finite = lambda value: value if math.isfinite(value) else None  # noqa: E731
+    figures = {"recomputed": claim.recomputed, "accounted": claim.accounted, "by_moments": claim.by_moments}
     return {
         "private": claim.private,
         "declared_patients": claim.declared_patients,
         "delta": claim.delta,
         "stated": claim.stated,
-        "recomputed": finite(claim.recomputed),
-        "accounted": finite(claim.accounted),
-        "by_moments": finite(claim.by_moments),
         "planned": claim.planned,
         "steps": dict(claim.steps_by_stage),
-    }
+    } | _finite(figures)
+
+
+def _finite(values: Mapping[str, float]) -> dict[str, float | None]:
+    """JSON has no infinity: None stands for "no bound"."""
+    return {name: value if math.isfinite(value) else None for name, value in values.items()}
 
 
 def render(report: Mapping[str, Any], results: Results) -> str:
     """The page as text."""
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.globals.update(number=_number, percent=_percent)
+    environment.globals.update(number=_number, bound=_bound, percent=_percent)
     source = files("simulations").joinpath("templates/audit.html.j2").read_text(encoding="utf-8")
     return environment.from_string(source).render(
         report=report,
@@ -132,7 +134,11 @@ def _charts(report: Mapping[str, Any], found: Mapping[str, Mapping[str, Any]]) -
         under = roc_chart(empirical["curves"], empirical["ceiling"], title="canaries, white-box step log")
         what = power_chart(empirical["power"])
         charts["empirical"] = [
-            ("Guessing which canaries are in, from every release, under the ceiling of the ledger's events.", under),
+            (
+                "Guessing which canaries are in, from every release, under the ceiling of the ledger's events. A curve"
+                " of so few may cross it by chance; the test above decides.",
+                under,
+            ),
             ("What the one-run bound would have seen: simulated audits that refute, by the real noise.", what),
         ]
     if release := found.get("release"):
@@ -152,6 +158,10 @@ def _charts(report: Mapping[str, Any], found: Mapping[str, Mapping[str, Any]]) -
 
 def _number(value: float | None, digits: int = 4) -> str:
     return "–" if value is None else f"{value:.{digits}f}"
+
+
+def _bound(value: float | None) -> str:
+    return "no bound" if value is None else f"{value:.2f}"
 
 
 def _percent(value: float | None) -> str:

@@ -50,7 +50,7 @@ def train(study: Study, folder: Path, *, on_round: Callable[[], None]) -> Traine
 
 def outsiders(study: Study, folder: Path, *, site: int, patients: int) -> Path:
     """A site folder with phantoms of that site's population that no site holds, by the same road."""
-    spec = study.sites[site].model_copy(update={"declared_patients": max(patients, 1)})
+    spec = study.sites[site]
     prepare_site(study, spec, folder)
     export = folder / "export"
     try:

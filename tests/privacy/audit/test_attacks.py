@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from scipy.special import ndtr
+from scipy.special import ndtr, ndtri
 from torch import nn
 
 from privacy.audit.inversion import cosine, optimised, read_back, row_ratio, similarity
@@ -68,6 +68,15 @@ def test_an_attack_as_strong_as_the_claim_allows_seldom_pierces_it_and_a_stronge
     alarms = sum(gaussian_scores(1.0, 200, seed).exceeds(curve) for seed in range(150))
     assert alarms <= 0.05 * 150
     assert all(gaussian_scores(4.0, 200, seed).exceeds(curve) for seed in range(20))
+
+
+def test_what_the_ceiling_s_test_would_have_seen_is_what_it_sees() -> None:
+    curve, few = claimed_curve(CLAIM), gaussian_scores(0.0, 10, 1)
+    assert few.detectable(curve) is None
+    seen = gaussian_scores(0.0, 400, 2).detectable(curve)
+    assert seen is not None and seen.true_positive_rate.value > curve.ceiling(seen.false_positive_rate)[0]
+    strength = float(ndtri(seen.true_positive_rate.value + 0.05) - ndtri(seen.false_positive_rate))
+    assert sum(gaussian_scores(strength, 400, seed).exceeds(curve) for seed in range(10)) >= 8
 
 
 def test_scores_of_several_flows_come_to_one_scale() -> None:

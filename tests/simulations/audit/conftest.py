@@ -65,6 +65,8 @@ name = "diffuse"
 rounds = 4
 sampling_probability = 0.2
 clipping_norm = 0.4
+[privacy]
+max_epsilon = 3.0
 [training]
 diffusion_subset = "norms"
 """

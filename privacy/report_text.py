@@ -17,11 +17,15 @@ import unicodedata
 from collections.abc import Iterable
 
 from privacy.surrogates import ADDRESS, DATE, HOSPITAL, IDENTIFIER, MARKS, NAME, PHONE, marked, written
-from privacy.text_names import is_ordinary, replace_names
+from privacy.text_names import replace_names
 from privacy.text_numbers import replace_numbers
+from privacy.text_unknown import replace_unknown
+from privacy.text_words import is_ordinary
 
 LONGEST_WORD = 80
 """What is longer and has no space is no word of medicine; it goes, and keeps no rule busy."""
+
+_ROUNDS = 4
 
 _NUMBER = r"(?:\s*(?:no\.?|nr\.?|num(?:ber)?|id|code|#))"
 _STAFF = (
@@ -29,16 +33,17 @@ _STAFF = (
     r"consulting|performing|"
     r"interpreting|responsible|treating|supervising|family|referred)\s*)?"
     r"(?:physician|doctor|provider|clinician|radiologist|consultant|surgeon|technologist|radiographer|resident|registrar|"
-    r"operator|transcriptionist|author|by|gp|pcp)s?"
+    r"operator|transcriptionist|author|attending|fellow|secretary|nurse|technician|sonographer|typist|scribe|guarantor|"
+    r"requester|reporter|reviewer|witness|carer|by|gp|pcp)s?"
 )
 _NAME_LABEL = (
-    r"(?:(?:patient|pt|legal|full|maiden|family|last|first|given|middle|mother['’]?s|father['’]?s|guardian)\.?['’]?s?\s*)?"
+    r"(?:(?:(?:patient|pt|legal|full|maiden|family|last|first|given|middle|mother['’]?s|father['’]?s|guardian)\.?['’]?s?\s*)?"
     r"(?:(?<!procedure )(?<!study )(?<!exam )(?<!series )name|surname|forename)s?(?:\s*\((?:last|"
     r"first|family|given)[^)\n]*\))?|"
     rf"(?:next of kin|emergency contact|nok|patient|pt|cc|attn|attention|dear|re|{_STAFF}|"
     r"(?:electronically\s+)?(?:dictated|signed|reported|read|verified|approved|authenticated|transcribed|interpreted|"
     r"typed|requested|ordered|referred|reviewed|finali[sz]ed)(?:\s+(?:electronically|and (?:signed|"
-    r"verified|approved)))?\s+by)"
+    r"verified|approved)))?\s+by))"
 )
 _DATE_LABEL = (
     r"(?:d\.?o\.?b\.?|date of (?:birth|exam(?:ination)?|service|study|report|scan|admission|discharge|dictation|visit)|"
@@ -55,7 +60,7 @@ _ID_LABEL = (
     rf"document){_NUMBER}|"
     rf"(?:accession|nhs|ssn|social security|nino|pid|csn|fin|npi|chi|episode){_NUMBER}?|acc(?:ession)"
     rf"?\.?{_NUMBER}?\s*[:#]|"
-    rf"(?:our |your )?ref(?:erence)?{_NUMBER}?\s*[:#]|(?:order|case|account|policy|room|bed|chart)\s*[:#])"
+    rf"(?<![\w-])id{_NUMBER}?\s*[:#]|(?:our |your )?ref(?:erence)?{_NUMBER}?\s*[:#]|(?:order|case|account|policy|room|bed|chart)\s*[:#])"
 )
 _HOSPITAL_LABEL = (
     r"(?:hospital|institution|facility|clinic|practice|organi[sz]ation|health system|referring (?:site|facility))"
@@ -67,10 +72,10 @@ _ANY_LABEL = (
     r"e-?mail|exam(?:ination)?|study|procedure|modality|department|ward|location|findings?|impression|indication|"
     r"history|technique|comparison|conclusion|report|clinical\s\w+)"
 )
-_END = rf"(?=\s*(?:$|[\n\t;|]|[ ]{{2}}|(?:[,/]\s*)?\b{_ANY_LABEL}\s*[:#]))"
+_END = rf"(?=\s*(?:$|[\n\t;|({MARKS}]|[ ]{{2}}|(?:[,/]\s*)?\b{_ANY_LABEL}\s*[:#]))"
 _LETTERS = r"[^\W\d_]"
 
-_NAMED = re.compile(rf"(?P<label>\b{_NAME_LABEL}\s*[:=#]\s*)(?P<value>[^\n\t;|]{{2,80}}?){_END}", re.IGNORECASE)
+_NAMED = re.compile(rf"(?P<label>\b{_NAME_LABEL}\s*[:=#]\s*)(?P<value>[^\n\t;|{MARKS}]{{2,80}}?){_END}", re.IGNORECASE)
 _DATED = re.compile(
     rf"(?P<label>\b{_DATE_LABEL}\s*[:=]?\s*)(?P<value>(?:\w{{3,9}}\.?\s+)?\d[\w/.:-]*(?:[ "
     rf",]+(?:\w*\d[\d:/.-]*|[ap]\.?m\.?|"
@@ -90,7 +95,9 @@ _CALLED = re.compile(
     re.IGNORECASE,
 )
 _STRONG = re.compile(
-    r"name|surname|kin|by\b|physician|radiologist|contact|technologist|transcriptionist", re.IGNORECASE
+    r"name|surname|kin|by\b|physician|radiologist|contact|technologist|transcriptionist|attending|resident|secretary|radiographer|"
+    r"\bcc\b|registrar|fellow|operator",
+    re.IGNORECASE,
 )
 
 _SURROGATE = f"[{MARKS}]"
@@ -123,10 +130,13 @@ def deidentify(text: str, *, known: Iterable[str] = ()) -> str:
     """
     text = _plain(marked(text))
     text = _strike(text, known)
-    text = _labelled(text)
-    text = replace_numbers(text)
-    text = replace_names(text)
-    return written(_without_letterhead(text))
+    for _ in range(_ROUNDS):  # what one rule finds tells another where to look
+        before = text
+        text = _labelled_names(replace_numbers(_labelled_numbers(text)))
+        text = _without_letterhead(replace_unknown(replace_names(text)))
+        if text == before:
+            break
+    return written(text)
 
 
 def _plain(text: str) -> str:
@@ -151,11 +161,14 @@ def _strike(text: str, known: Iterable[str]) -> str:
     return text
 
 
-def _labelled(text: str) -> str:
+def _labelled_numbers(text: str) -> str:
     text = _HOUSED.sub(rf"\g<label>{ADDRESS}", text)
     text = _CALLED.sub(rf"\g<label>{PHONE}", text)
     text = _DATED.sub(_dated, text)
-    text = _NUMBERED.sub(rf"\g<label>{IDENTIFIER}", text)
+    return _NUMBERED.sub(rf"\g<label>{IDENTIFIER}", text)
+
+
+def _labelled_names(text: str) -> str:
     text = _NAMED.sub(_named, text)
     return _PLACED.sub(_placed, text)
 

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Final
 
 from privacy.surrogates import ADDRESS, DATE, IDENTIFIER, PHONE
+from privacy.text_words import is_ordinary
 
 OLDEST: Final = 89
 """Ages above this are identifying (45 CFR 164.514)."""
@@ -30,17 +31,28 @@ _MONTHS = (
 _MAY = r"(?:may|mai)"
 _CAPITAL_MONTH = (
     r"(?:Jan(?:uary)?|Feb(?:ruary)?|March|Apr(?:il)?|June?|July?|Aug(?:ust)?|Sept?(?:ember)?|Oct(?:ober)?|"
-    r"Nov(?:ember)?|Dec(?:ember)?)"
+    r"Nov(?:ember)?|Dec(?:ember)?|Mar|May|JAN|FEB|MAR|APR|JUNE?|JULY?|AUG|SEPT?|OCT|NOV|DEC)"
 )
+_WEEKDAY = r"(?:mon|tues?|wed(?:nes)?|thu(?:rs?)?|fri|sat(?:ur)?|sun)(?:day)?\b\.?,?"
 _DAY = r"(?:0?[1-9]|[12]\d|3[01])(?:st|nd|rd|th)?"
 _YEAR = r"(?:(?:19|20)\d{2}|['’]\d{2})"
 _SHORT_YEAR = r"(?:(?:19|20)?\d{2})"
 _CLOCK = (
     r"(?:[,\s]+(?:at\s+)?(?:[01]?\d|2[0-3])[:h][0-5]\d(?::[0-5]\d(?:\.\d+)?)?\s?(?:[ap]\.?m\b\.?|hrs|hours|h\b|Z)?)?"
 )
-_STREET = (
-    r"(?:street|str|st|road|rd|avenue|ave|av|lane|ln|drive|dr|boulevard|blvd|court|ct|place|pl|square|sq|terrace|"
-    r"crescent|close|way|parkway|pkwy|highway|hwy|circle|row|gardens|grove|mews|walk|quay|hill|alley|plaza|loop|trail)"
+STREET_KINDS: Final = (
+    r"(?:street|str|st|road|rd|avenue|ave?|lane|ln|drive|dr|boulevard|blvd|court|ct|place|pl|square|sq|terrace|ter|"
+    r"crescent|cres|close|way|parkway|pkwy|highway|hwy|circle|cir|row|gardens?|grove|mews|walk|quay|hills?|alley|plaza|loop|"
+    r"trail|trl|"
+    # the suffixes of USPS Publication 28, appendix C1, that are no words of reports
+    r"annex|arcade|bayou|beach|bend|bluffs?|bottom|branch|bridge|brooks?|burgs?|bypass|camp|canyon|cape|causeway|cliffs?|club|"
+    r"commons?|corners?|course|coves?|creek|crest|crossing|crossroads?|curve|dale|dam|divide|estates?|expressway|extensions?|"
+    r"falls?|ferry|fields?|flats?|fords?|forest|forges?|forks?|fort|freeway|gateway|glens?|greens?|groves?|harbors?|haven|"
+    r"heights|hollow|inlet|islands?|isle|junctions?|keys?|knolls?|lakes?|land|landing|lights?|loaf|locks?|lodge|mall|manors?|"
+    r"meadows?|mills?|mission|motorway|mount|mountains?|orchard|oval|overpass|parks?|passage|path|pike|pines?|plains?|points?|"
+    r"ports?|prairie|ramp|ranch|rapids?|rest|ridges?|river|roads|route|run|rue|shoals?|shores?|skyway|springs?|spurs?|station|"
+    r"stravenue|stream|summit|throughway|trace|track|trafficway|tunnel|turnpike|underpass|unions?|valleys?|viaduct|views?|"
+    r"villages?|ville|vista|walls?|wells?)"
 )
 
 Rule = tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]]
@@ -76,6 +88,11 @@ _DATES: tuple[Rule, ...] = (
         rf"(?-i:(?=[A-Z]))(?:{_MONTHS}|may)(?:[\s.]+{_DAY})?\b(?!\s?\d)",
         lambda match: _after_first_word(match),
     ),
+    _rule(
+        rf"\b(?:ON|DATED|SINCE|FROM|OF|TO|BY|WITH)\s+{_DAY}\s+MAY\b(?!\s[A-Z])",
+        lambda match: _after_first_word(match),
+        exact_case=True,
+    ),
     _rule(rf"\b{_CAPITAL_MONTH}\.?\s{_DAY}\b(?![-.,]?\d){_UNIT}", DATE, exact_case=True),
     _rule(
         r"\b(?:on|dated|since|from|vs|versus|study of|exam of|compared (?:to|with))\s+(?:0?[1-9]|[12]\d|3[01])/"
@@ -89,6 +106,9 @@ _DATES: tuple[Rule, ...] = (
     ),
     _rule(r"\b(?:[01]?\d|2[0-3]):[0-5]\d(?::[0-5]\d|(?::[0-5]\d)?\s?(?:[ap]\.?m\b\.?|hrs|hours))(?!\d)", DATE),
     _rule(r"\bat\s+(?:[01]\d|2[0-3])[0-5]\d\s?(?:hrs|hours|h)\b", f"at {DATE}"),
+    _rule(rf"{DATE},?[ \t]+(?:[01]?\d|2[0-3])[:h][0-5]\d(?!\d)", DATE),
+    _rule(rf"\b{_WEEKDAY}[ \t]*(?:the[ \t]+)?{DATE}", DATE),
+    _rule(rf"{DATE}[ \t]*\(?{_WEEKDAY}\)?(?!\w)", DATE),
 )
 
 
@@ -130,12 +150,12 @@ _PHONES: tuple[Rule, ...] = (
 
 _ADDRESSES: tuple[Rule, ...] = (
     _rule(
-        rf"\b\d{{1,5}}[a-z]?,?[ \t]+(?:(?:north|south|east|west|[nsew])\.?[ \t]+)?(?:(?-i:[A-Z])[\w'’.-]*[ \t]+){{1,4}}"
-        rf"(?-i:(?=[A-Z])){_STREET}\b\.?(?:,?[ \t]*(?:apt|apartment|suite|ste|unit|flat|floor|fl|room)\.?[ "
-        rf"\t]*#?\d\w{{0,4}}\b)?",
-        ADDRESS,
+        rf"\b\d{{1,6}}[a-z]?,?[ \t]+(?:(?:north|south|east|west|[nsew])\.?[ \t]+)?"
+        rf"(?P<street>(?:(?-i:[A-Z])[\w'’.-]*[ \t]+){{1,4}})(?-i:(?=[A-Z])){STREET_KINDS}\b\.?"
+        rf"(?:,?[ \t]*(?:apt|apartment|suite|ste|unit|flat|floor|fl|room)\.?[ \t]*#?\d\w{{0,4}}\b)?",
+        lambda match: _if_named(match),
     ),
-    _rule(r"\b(?:apt|apartment|suite|ste|flat)\.?\s*#?\d{1,5}[a-z]?\b", ADDRESS),
+    _rule(r"\b(?:apt|apartment|suite|ste|flat|studio)\.?\s*#?\d{1,5}[a-z]?\b", ADDRESS),
     _rule(r"\bp\.?\s?o\.?\s?box\s+\d+", ADDRESS),
     _rule(
         r"\b(?-i:[A-ZÄÖÜ])[\wäöüß-]{0,40}(?:stra(?:ß|ss)e|str\.|weg|platz|allee|gasse|laan|straat)"
@@ -168,6 +188,16 @@ _ADDRESSES: tuple[Rule, ...] = (
     _rule(r"\b(?:zip|post(?:al)?\s?code|plz)\s*(?:code)?\s*[:#]?\s*[a-z0-9]{2,5}[ -]?[a-z0-9]{2,4}\b", ADDRESS),
     _rule(r"\b(?:[A-Z]{1,2}-)?\d{5}\s+[A-ZÄÖÜ][a-zäöüß]+(?:-[A-Z][a-z]+)?(?=\s*(?:$|[,\n]))", ADDRESS, exact_case=True),
 )
+
+
+
+def _if_named(match: re.Match[str]) -> str:
+    """A street has a name: `12 Elm Road`, but not `3 RIGHT LUNG FIELDS`."""
+    words = re.findall(r"[^\W\d_]+", match["street"])
+    plain = re.search(r"(?i)\b(?:street|roads?|rd|avenue|lane|drive|boulevard|blvd)\b", match.group(0)) is not None
+    long = re.match(r"\d{4}", match.group(0)) is not None
+    return ADDRESS if plain or long or not all(map(is_ordinary, words)) else match.group(0)
+
 
 _IDENTIFIERS: tuple[Rule, ...] = (
     _rule(r"\b\d{3}[- ]\d{2}[- ]\d{4}\b", IDENTIFIER),

@@ -1,11 +1,11 @@
 """The adversary of report de-identification: phantom reports in real-world clothes, with planted identifiers.
 
 Written against the rules and not with them: names, addresses and numbers come from `faker` in many locales, layouts and
-date formats from two lists, one to tune on (`planted_layouts`) and one that was sealed while tuning
-(`planted_layouts_sealed`). A planted value survives when a telling part of it stands in the result as a word more often
+date formats from three lists: `first` to tune on, `second` sealed until the rules had been tuned on the first and then
+opened, `third` written after that and sealed again. What each gave when it was first run: docs/deidentification.md. A planted value survives when a telling part of it stands in the result as a word more often
 than in the report without anything planted.
 
-    python tests/privacy/planted_reports.py open|sealed [reports] [first seed]
+    python tests/privacy/planted_reports.py first|second|third [reports] [first seed]
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import sys
 from collections import Counter
 from dataclasses import dataclass
 from functools import cache
+from importlib import import_module
 from pathlib import Path
 from random import Random
 from types import ModuleType
@@ -26,9 +27,11 @@ sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 LOCALES = {
-    "open": "en_US en_GB en_IN es_MX fr_FR de_DE it_IT pl_PL pt_BR nl_NL sv_SE tr_TR zu_ZA hr_HR".split(),
-    "sealed": "en_US en_CA en_IE en_NZ es_ES fr_CA de_CH de_AT pt_PT cs_CZ da_DK fi_FI hu_HU ro_RO yo_NG no_NO fil_PH "
+    "first": "en_US en_GB en_IN es_MX fr_FR de_DE it_IT pl_PL pt_BR nl_NL sv_SE tr_TR zu_ZA hr_HR".split(),
+    "second": "en_US en_CA en_IE en_NZ es_ES fr_CA de_CH de_AT pt_PT cs_CZ da_DK fi_FI hu_HU ro_RO yo_NG no_NO fil_PH "
     "et_EE sk_SK lt_LT".split(),
+    "third": "en_US en_AU en_GB en_NZ es_AR es_CO es_CL fr_BE nl_BE sl_SI lv_LV ga_IE it_IT pl_PL pt_BR az_AZ id_ID tw_GH "
+    "de_DE sv_SE tr_TR".split(),
 }  # fmt: skip
 #: Words of places and institutions that tell nothing alone.
 GENERIC = frozenset(
@@ -219,11 +222,8 @@ def _phantom_reports() -> list[tuple[str, str, str]]:
 
 
 def planted_report(seed: int, which: str) -> PlantedReport:
-    """One report of the `open` or the `sealed` list; the same seed, the same report."""
-    import planted_layouts
-    import planted_layouts_sealed
-
-    layouts = planted_layouts if which == "open" else planted_layouts_sealed
+    """One report of the `first`, `second` or `third` list; the same seed, the same report."""
+    layouts = import_module(f"planted_layouts_{which}")
     rng = Random(f"{which}/{seed}")
     values = _Values(rng, which, layouts)
     number = rng.randrange(len(layouts.LAYOUTS))

@@ -69,7 +69,7 @@ _ADDRESS_LABEL = r"(?:(?:home|street|mailing|postal|patient)?\s*address|residenc
 _PHONE_LABEL = r"(?:(?:home|work|cell|mobile|contact)?\s*(?:tele)?(?:phone|fax|tel|mobile)|call\s?back)"
 _ANY_LABEL = (
     rf"(?:{_NAME_LABEL}|{_DATE_LABEL}|{_ID_LABEL}|{_HOSPITAL_LABEL}|{_ADDRESS_LABEL}|{_PHONE_LABEL}|age|sex|gender|"
-    r"e-?mail|exam(?:ination)?|study|procedure|modality|department|ward|location|findings?|impression|indication|"
+    r"e-?mail|exam(?:ination)?|study|procedure|modality|department|ward|location|g\.?p\.?|radiographer|tel|telephone|phone|fax|forenames?|title|signed|findings?|impression|indication|"
     r"history|technique|comparison|conclusion|report|clinical\s\w+)"
 )
 _END = rf"(?=\s*(?:$|[\n\t;|({MARKS}]|[ ]{{2}}|(?:[,/]\s*)?\b{_ANY_LABEL}\s*[:#]))"
@@ -88,7 +88,7 @@ _NUMBERED = re.compile(
 )
 _PLACED = re.compile(rf"(?P<label>\b{_HOSPITAL_LABEL}\s*[:=]\s*)(?P<value>[^\n\t;|]{{2,80}}?){_END}", re.IGNORECASE)
 _HOUSED = re.compile(
-    rf"(?P<label>\b{_ADDRESS_LABEL}\s*[:=]?\s+)(?P<value>[^\n\t;|]*\d[^\n\t;|]*?){_END}", re.IGNORECASE
+    rf"(?P<label>\b{_ADDRESS_LABEL}\s*[:=]?\s+)(?P<value>[^\n\t;|]{{0,40}}\d[^\n\t;|]{{0,80}}?){_END}", re.IGNORECASE
 )
 _CALLED = re.compile(
     rf"(?P<label>\b{_PHONE_LABEL}{_NUMBER}?\s*[:=]?\s*)(?P<value>[+(]?\d[\d\s().\-/]{{2,}}\d(?:\s?(?:x|ext\.?)\s?\d+)?)",

@@ -42,7 +42,7 @@ _HOSPITAL_KINDS = (
 )
 _HOSPITAL_WORD = f"(?:{_HOSPITAL_KINDS}|{_HOSPITAL_KINDS.upper()})"
 _CONTACT = (
-    r"(?:(?:discussed|reviewed|communicated|spoken|relayed|shared|correlated|co-?signed|phoned)\s+(?:\w+\s+){0,3}?(?:with|to|by)|"
+    r"(?:(?:discussed|reviewed|communicated|spoken|spoke|talked|agree[ds]?|concur(?:red|s)?|conferred|relayed|shared|correlated|co-?signed|phoned)\s+(?:\w+\s+){0,3}?(?:with|to|by|w/)|"
     r"(?:telephoned|informed|notified|called|paged|phoned|contacted|alerted|told|emailed)(?:\s+(?:to|by))?|"
     r"(?:dictated|signed|reported|read|interpreted|verified|approved|authenticated|transcribed|typed|referred|requested|"
     r"ordered|performed|seen|examined|finali[sz]ed|authori[sz]ed|attested|supervised|accompanied|treated|operated|"

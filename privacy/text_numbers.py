@@ -76,6 +76,8 @@ _DATES: tuple[Rule, ...] = (
     _rule(rf"(?<![\d.])\d{{1,2}}\s?([-/.])\s?\d{{1,2}}\s?\1\s?(?:19|20)\d{{2}}(?!\d){_CLOCK}", DATE),
     _rule(rf"(?<![\d.])\d{{1,2}}([-/])\d{{1,2}}\1\d{{2}}(?![\d-]){_UNIT}{_CLOCK}", DATE),
     _rule(rf"(?<![\d.])(?:0[1-9]|[12]\d|3[01])\.(?:0[1-9]|1[0-2])\.\d{{2}}(?![\d.]){_UNIT}{_CLOCK}", DATE),
+    _rule(rf"(?<![\d.])(?:0?[1-9]|[12]\d|3[01])\.(?:0?[1-9]|1[0-2])\.\d{{2}}(?![\d.]\d|\d){_UNIT}{_CLOCK}", DATE),
+    _rule(rf"\b(?:{_MONTHS}|{_MAY})\.?\s(?:[1-9]|[12]\d|3[01])(?:st|nd|rd|th)\b(?:,?\s{_YEAR}\b)?{_CLOCK}", DATE),
     _rule(rf"\b{_DAY}[-\s./]*(?:of\s+|de\s+)?{_MONTHS}\b[-\s.,/]*(?:de\s+)?{_YEAR}\b{_CLOCK}", DATE),
     _rule(rf"\b{_DAY}[-/\s]?{_MONTHS}[-/\s]?\d{{2}}\b{_UNIT}{_CLOCK}", DATE),
     _rule(rf"\b{_DAY}\.?[-\s/]*(?:of\s+|de\s+)?{_MAY}[-\s.,/]*(?:de\s+)?{_YEAR}\b{_CLOCK}", DATE),
@@ -106,7 +108,7 @@ _DATES: tuple[Rule, ...] = (
     ),
     _rule(r"\b(?:[01]?\d|2[0-3]):[0-5]\d(?::[0-5]\d|(?::[0-5]\d)?\s?(?:[ap]\.?m\b\.?|hrs|hours))(?!\d)", DATE),
     _rule(r"\bat\s+(?:[01]\d|2[0-3])[0-5]\d\s?(?:hrs|hours|h)\b", f"at {DATE}"),
-    _rule(rf"{DATE},?[ \t]+(?:[01]?\d|2[0-3])[:h][0-5]\d(?!\d)", DATE),
+    _rule(rf"[{DATE}{IDENTIFIER}],?[ \t]+(?:[01]?\d|2[0-3])[:h][0-5]\d(?::[0-5]\d)?(?!\d)", DATE),
     _rule(rf"\b{_WEEKDAY}[ \t]*(?:the[ \t]+)?{DATE}", DATE),
     _rule(rf"{DATE}[ \t]*\(?{_WEEKDAY}\)?(?!\w)", DATE),
 )
@@ -178,6 +180,7 @@ _ADDRESSES: tuple[Rule, ...] = (
         ADDRESS,
         exact_case=True,
     ),
+    _rule(r"(?<=[,\n ])[A-Z]{2} \d{5}(?:-\d{4})?(?![\w-])", ADDRESS, exact_case=True),
     _rule(
         r"\b(?:GIR ?0AA|[A-PR-UWYZ][A-HK-Y]?\d[\dA-HJKPSTUW]? ?\d(?!(?:MM|CM|ML|MG|KG|ND|RD|TH|ST|HU)\b)"
         r"[ABD-HJLNP-UW-Z]{2})\b",
@@ -221,6 +224,8 @@ _IDENTIFIERS: tuple[Rule, ...] = (
     _rule(rf"(?<![\d.,])\d{{2,20}}(?:[-/_]\d{{1,20}}){{2,8}}\b{_UNIT}", lambda match: _if_digits(match, least=7)),
     _rule(rf"(?<![\d.,])\d+[-_/]\d{{5,}}(?!\d){_UNIT}|(?<![\d.,])\d{{5,}}[-_/]\d+(?!\d){_UNIT}", IDENTIFIER),
     _rule(r"(?<![\d.,/])\d{3} \d{3} \d{3,4}(?!\d)", IDENTIFIER),
+    _rule(r"(?<![\d.,])\d{1,3}(?:\.\d{3}){2,}(?![\d.]?\d)", IDENTIFIER),
+    _rule(r"(?<![\w.,])(?=(?:[A-Z]*\d){6})\d+[A-Z]{1,3}\d+[A-Z]?(?!\w)", IDENTIFIER, exact_case=True),
     _rule(rf"(?<![\d.,])\d{{6,}}(?![\d]|[.,]\d){_UNIT}", IDENTIFIER),
 )
 

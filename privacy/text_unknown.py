@@ -70,6 +70,11 @@ _BY = re.compile(rf"\b(?P<lead>(?:(?i:by|thanks|thank[ \t]you|regards|sincerely|
 _FOR = re.compile(
     rf"\b(?P<lead>(?i:for|re|of|about|regarding)[ \t]+)(?P<word>[{_UPPER}]{_WORD})(?=,?[ \t]*(?i:room|bed|ward|dob|mrn|aged?|born|bay)\b)"
 )
+_LOW_CONTACT = re.compile(
+    rf"\b(?P<lead>(?i:spoke|spoken|talked|discussed|reviewed|d/w|agreed|conferred|seen|informed|paged|called|texted)[ \t]+(?i:w/|with|to|by)?[ \t]*)"
+    rf"(?P<words>{_WORD}(?:[ \t]+{_WORD}){{0,3}})"
+)
+_BRACKETED = re.compile(rf"(?P<lead>(?:[\[(]|//|--)[ \t]*)(?P<word>{_WORD})(?=[ \t]*,?[ \t]*(?:[{MARKS}]|$))", re.MULTILINE)
 _NUMBER_AFTER = re.compile(rf"(?<=[{NAME}])[ \t]+\d[\d ./-]{{3,}}\d(?![\w,.]?\d|[ \t]?(?:mm|cm|HU|years?|yrs?|y/?o)\b)")
 _HOUSE_BEFORE = re.compile(
     rf"(?<![\w.,/-])\d{{1,6}}[A-Za-z]?,?[ \t]+[{NAME}{ADDRESS}](?:[ \t]+(?:{STREET_KINDS})\b\.?)?(?:[ \t]*,?[ \t]*[{ADDRESS}])*", re.IGNORECASE
@@ -81,8 +86,8 @@ _FIRM = (
 )
 _HOSPITAL_GOES_ON = re.compile(rf"{HOSPITAL}(?:(?:[ \t]+|[ \t]*,[ \t]*){_FIRM})+")
 _NAMED_FIRM = re.compile(
-    rf"{NAME}(?:[ \t]*(?:&|and)[ \t]*{NAME})?(?:[ \t]*,?[ \t]+{_FIRM})*[ \t]*,?[ \t]+"
-    r"(?i:hospitals?|clinics?|associates|trust|infirmary|cent(?:er|re)|pllc|llc|partners|diagnostics|health(?:care)?)\b"
+    rf"(?:{_WORD}[ \t]*&[ \t]*)?(?:{NAME}|(?<=& )[{_UPPER}]{_WORD})(?:[ \t]*(?:&|and)[ \t]*{NAME})?(?:[ \t]*,?[ \t]+{_FIRM})*[ \t]*,?[ \t]+"
+    r"(?i:hospitals?|clinics?|associates|radiology|trust|infirmary|cent(?:er|re)|pllc|llc|partners|diagnostics|health(?:care)?)\b"
 )
 _STREET_AFTER = re.compile(rf"(?<=[{MARKS}])[ \t]+(?:[{_UPPER}]\w+[ \t]+){{1,2}}(?-i:(?=[{_UPPER}])){STREET_KINDS}\b", re.IGNORECASE)
 _NOBLE = re.compile(rf"(?<!\w)(?:van|von|vom|de|der|del|della|di|dos|da|ten|ter|ibn|bin|af)(?:[ \t]+(?:de|der|den|la|las|los))?[ \t]+(?P<word>[{_UPPER}]{_WORD})")
@@ -99,6 +104,10 @@ def replace_unknown(text: str) -> str:
     text = _TOKEN.sub(_unknown, text)
     text = _MID_SENTENCE.sub(
         lambda match: f"{match['lead']}{NAME}{match['owner'] or ''}" if _stands_out(match) else match.group(0), text
+    )
+    text = _LOW_CONTACT.sub(_low_contact, text)
+    text = _BRACKETED.sub(
+        lambda match: match["lead"] + NAME if _in_brackets(match["word"]) else match.group(0), text
     )
     text = _FOR.sub(lambda match: match["lead"] + NAME if _may_be_name(match["word"]) else match.group(0), text)
     text = _TAIL.sub(lambda match: match["lead"] + NAME if _may_be_name(match["word"]) else match.group(0), text)
@@ -165,6 +174,24 @@ def _named_by(word: str) -> bool:
     return _may_be_name(word) and not word.isupper() and not _ROLES.fullmatch(word)
 
 
+def _in_brackets(word: str) -> bool:
+    return _may_be_name(word) if word.isupper() else word[0].isupper() and (_may_be_name(word) or is_also_surname(word))
+
+
+def _low_contact(match: re.Match[str]) -> str:
+    """`spoke w/ anna kowalska from neurosurgery`: as many small words as no list knows, and given names."""
+    words = re.split(r"([ \t]+)", match["words"])
+    count = 0
+    for word in words[::2]:
+        if is_given_name(word) or not is_known(word):
+            count += 1
+        else:
+            break
+    if count and count < len(words[::2]) and not is_ordinary(words[2 * count]) and is_given_name(words[0]):
+        count += 1  # `john hall`
+    return match["lead"] + NAME + "".join(words[2 * count - 1 :]) if count else match.group(0)
+
+
 def _stands_out(match: re.Match[str]) -> bool:
     """A capitalised English word inside a sentence, which is no word of medicine, eponym or role."""
     word = match["word"]
@@ -210,9 +237,10 @@ def _leans(word: str, after: str = "") -> bool:
 
 def _left(match: re.Match[str]) -> str:
     word = match["word"]
-    if "," in match["gap"]:
-        return NAME if _may_be_name(word) and not is_english(word) else match.group(0)
     start = match.string[: match.start()].rstrip(" \t")
+    if "," in match["gap"]:
+        leads = not start or start[-1] in ":=\n|/(["
+        return NAME if _may_be_name(word) and (leads or not is_english(word)) else match.group(0)
     opens = not start or start[-1] in ".:;!?\n"
     if opens and is_english(word) and not is_given_name(word):
         return match.group(0)

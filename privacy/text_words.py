@@ -18,7 +18,7 @@ def _words(name: str) -> frozenset[str]:
 
 
 _MEDICAL_ENDING = re.compile(
-    r"\w{3}(?:graph(?:y|ic|s)?|grams?|itis|itides|os[ie]s|omas?|omata|ectas[ie]s|path(?:y|ies|ic)|tomy|stomy|scop(?:y|ic)|"
+    r"\w{3}(?:graph(?:y|ic|s)?|grams?|(?<!a)itis|itides|os[ie]s|omas?|omata|ectas[ie]s|path(?:y|ies|ic)|tomy|stomy|scop(?:y|ic)|"
     r"log(?:y|ist|ists|ical)|a?emi[ac]|plast[yi]\w*|megaly|penia|algia|cytes?|cytic|genic|trophy|plasia|pnoea|pnea|"
     r"rrh(?:age|agic|oea|ea)|metry|metric|axial|bilateral|lateral|ectatic|otic|sclerotic|thoracic|sternal|costal|"
     r"phrenic|vertebral|cranial|spinal|hilar|basilar|cardial|vascular|pulmonary|ventricular|arterial|venous|"
@@ -44,6 +44,8 @@ _PREFIXED = re.compile(r"(?:non|post|pre|sub|supra|semi|super|re|un|bi|tri|mid|t
 
 def is_ordinary(word: str) -> bool:
     """A word of medicine or of any report."""
+    if re.fullmatch(r"[a-z]{1,4}-rads", word.lower()):
+        return True
     lower = word.lower().rstrip(".,'’s") if word.lower().endswith(("'s", "’s")) else word.lower().rstrip(".,")
     parts = [part for part in re.split(r"[-/]", lower) if part]
     return all(len(part) == 1 or part.isdigit() or _of_medicine(part) for part in parts)
@@ -78,7 +80,7 @@ def is_eponym(word: str) -> bool:
 _ALSO_SURNAMES = frozenset(
     "young white green rich short little long price hand head foot day march may april june august good small king post read sharp more "
     "man ward wall black brown gray grey stone wood hill best case field page power love hope mark marks burns park parks pain bone "
-    "heart ray waters early deep house bond bud manning fleming browning harding golding keating downing dowling honing".split()
+    "heart ray waters early deep house bond gross robin cross joy tia pons per bud manning fleming browning harding golding keating downing dowling honing".split()
 )
 
 

@@ -19,7 +19,7 @@ from collections.abc import Iterable
 from privacy.surrogates import ADDRESS, DATE, HOSPITAL, IDENTIFIER, MARKS, NAME, PHONE, marked, written
 from privacy.text_names import replace_names
 from privacy.text_numbers import replace_numbers
-from privacy.text_unknown import replace_unknown
+from privacy.text_unknown import replace_again, replace_unknown
 from privacy.text_words import is_ordinary
 
 LONGEST_WORD = 80
@@ -129,11 +129,13 @@ def deidentify(text: str, *, known: Iterable[str] = ()) -> str:
     Doing it twice changes nothing. A text that was all letterhead gives the empty string.
     """
     text = _plain(marked(text))
+    original = text
     text = _strike(text, known)
     for _ in range(_ROUNDS):  # what one rule finds tells another where to look
         before = text
         text = _labelled_names(replace_numbers(_labelled_numbers(text)))
-        text = _without_letterhead(replace_unknown(replace_names(text)))
+        text = replace_again(replace_unknown(replace_names(text)), original)
+        text = _without_letterhead(text)
         if text == before:
             break
     return written(text)

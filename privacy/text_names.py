@@ -15,7 +15,7 @@ from privacy.text_words import is_also_surname, is_english, is_eponym, is_given_
 
 _UPPER = "A-ZÀ-ÖØ-ÞĀĂĄĆČĎĐĒĘĚĞĢĪĮİĶŁĻĽŃŅŇŐŒŘŚŞŠŢŤŪŮŰŲŹŻŽ"
 _LETTER = rf"{_UPPER}a-zß-öø-ÿāăąćčďđēęěğģīįıķłļľńņňőœřśşšţťūůűųźżž"
-_PARTICLE = r"(?:van|von|der|den|de|del|della|di|da|dos|du|la|le|el|al|bin|bint|ibn|ter|ten|zu|af|y|e)"
+_PARTICLE = r"(?:mac|mc|ní|nic|ui|uí|ó|an|van|von|der|den|de|del|della|di|da|dos|du|la|le|el|al|bin|bint|ibn|ter|ten|zu|af|y|e)"
 _SUFFIX = r"(?:Jr|Sr|II|III|IV)\b\.?"
 CAPITAL: Final = rf"(?:(?:[OD]['’]|Ma?c|[Aa]l-)?[{_UPPER}][{_LETTER}'’]{{0,40}}(?:-[{_LETTER}\d'’]{{1,40}}){{0,4}})"
 """One capitalised word: Smith, O'Neil, McArdle, Al-Sayed, Smith-Jones, VANDERBERG."""
@@ -38,6 +38,7 @@ _HOSPITAL_KINDS = (
     "Health(?:care)? (?:System|Services?|Trust|Board|Cent(?:er|re)|Network|Group|Partners)|"
     "Healthcare|Imaging (?:Cent(?:er|re)|Associates|Group|Partners)|Radiology (?:Associates|Group|Partners)|"
     "NHS (?:Foundation )?Trust|Foundation Trust|University|Institute|Klinikum|Klinik|Krankenhaus|Spital|"
+    "(?:Breast |Women's |Advanced |Open |Diagnostic )Imaging|(?:Orthopaedic|Orthopedic|Spine|Heart|Eye|MRI|Imaging) (?:Cent(?:er|re)|Institute)|Health District|"
     "Ziekenhuis|Sanatorium|Hospice|Polyclinic|Surgery Cent(?:er|re)|Cancer Cent(?:er|re)|Diagnostics)"
 )
 _HOSPITAL_WORD = f"(?:{_HOSPITAL_KINDS}|{_HOSPITAL_KINDS.upper()})"

@@ -67,6 +67,10 @@ def _over_oldest(match: re.Match[str]) -> str:
 
 
 _DATES: tuple[Rule, ...] = (
+    _rule(rf"\b{_DAY}(?:st|nd|rd|th)?\s+day\s+of\s+(?:{_MONTHS}|{_MAY})\b,?(?:\s*{_YEAR}\b)?", DATE),
+    _rule(rf"(?<![\d.])(?:0?[1-9]|[12]\d|3[01])([|:_])(?:0?[1-9]|1[0-2])\1(?:19|20)\d{{2}}(?!\d)", DATE),
+    _rule(rf"\b(?:19|20)\d{{2}}[-/. ,]+(?:{_MONTHS}|{_MAY})[-/. ]+{_DAY}\b", DATE),
+    _rule(rf"(?<![\d.])(?:0?[1-9]|1[0-2])\.(?:0?[1-9]|[12]\d|3[01])\.\d{{2}}(?![\d.]\d|\d){_UNIT}{_CLOCK}", DATE),
     _rule(
         rf"\b(?:19|20)\d{{2}}[-/.](?:0?[1-9]|1[0-2])[-/.](?:0?[1-9]|[12]\d|3[01])(?:T[\d:.]+(?:Z|[+-]\d\d:?\d\d)?)?\b"
         rf"{_CLOCK}",
@@ -95,6 +99,9 @@ _DATES: tuple[Rule, ...] = (
         lambda match: _after_first_word(match),
         exact_case=True,
     ),
+    _rule(rf"\b{_CAPITAL_MONTH}[-/' ]{{1,2}}['’]?\d{{2}}\b(?![-./]?\d){_UNIT}", DATE, exact_case=True),
+    _rule(r"(?<![\d./-])(?:0?[1-9]|1[0-2])/(?:19|20)\d{2}(?![\d/])", DATE),
+    _rule(rf"\b{_WEEKDAY}\s(?:the\s)?\d{{1,2}}[-/.]\d{{1,2}}\b(?![-/.]\d)", DATE),
     _rule(rf"\b{_CAPITAL_MONTH}\.?\s{_DAY}\b(?![-.,]?\d){_UNIT}", DATE, exact_case=True),
     _rule(
         r"\b(?:on|dated|since|from|vs|versus|study of|exam of|compared (?:to|with))\s+(?:0?[1-9]|[12]\d|3[01])/"
@@ -107,6 +114,7 @@ _DATES: tuple[Rule, ...] = (
         DATE,
     ),
     _rule(r"\b(?:[01]?\d|2[0-3]):[0-5]\d(?::[0-5]\d|(?::[0-5]\d)?\s?(?:[ap]\.?m\b\.?|hrs|hours))(?!\d)", DATE),
+    _rule(r"(?<![\d:.])(?:[01]\d|2[0-3]):[0-5]\d(?![\d:])", DATE),
     _rule(r"\bat\s+(?:[01]\d|2[0-3])[0-5]\d\s?(?:hrs|hours|h)\b", f"at {DATE}"),
     _rule(rf"[{DATE}{IDENTIFIER}],?[ \t]+(?:[01]?\d|2[0-3])[:h][0-5]\d(?::[0-5]\d)?(?!\d)", DATE),
     _rule(rf"\b{_WEEKDAY}[ \t]*(?:the[ \t]+)?{DATE}", DATE),
@@ -133,6 +141,7 @@ _NETWORK: tuple[Rule, ...] = (
 )
 
 _PHONES: tuple[Rule, ...] = (
+    _rule(r"(?<![\w.])\d{3}/\d{3}[-/ ]\d{4}(?!\d)", PHONE),
     _rule(
         r"(?<!\w)(?:\+|00)\d{1,3}[\s.\-/]?(?:\(\d{1,5}\)[\s.\-/]?)?\d(?:[\s.\-/]?\d){5,12}(?:\s?(?:x|"
         r"ext\.?)\s?\d+)?(?!\d)",
@@ -142,6 +151,10 @@ _PHONES: tuple[Rule, ...] = (
     _rule(r"(?<![\w.])\d{3}[-.\s]\d{3}[-.\s]\d{4}(?:\s?(?:x|ext\.?)\s?\d+)?(?!\d)", PHONE),
     _rule(r"(?<![\w.])0\d{1,4}[\s\-/]\d{2,4}(?:[\s\-]?\d{2,6}){1,3}(?!\d)", PHONE),
     _rule(r"(?<![\w.])\d{3}-\d{4}(?![\d-])", PHONE),
+    _rule(r"(?<![\w.,/])\d{3}[ .]\d{4}(?![\d-]|[.,]\d)", PHONE),
+    _rule(r"(?<![\w.])1\.\d{3}\.\d{3}\.\d{4}(?!\d)", PHONE),
+    _rule(r"(?<![\w.])\(?\d{3} ?\)?(?: ?- ?| )\d{3} ?- ?\d{4}(?!\d)", PHONE),
+    _rule(r"(?<!\w)x\d{3,6}\b(?!\s?(?:mm|cm|x))", PHONE),
     _rule(r"\b(?:ext(?:ension)?|pager|bleep|beeper|extn)\.?\s*(?:no\.?|number|#|:)?\s*#?\d{2,7}\b", PHONE),
     _rule(
         r"\b(?:phone|telephone|tel|fax|mobile|cell|call(?:ed)? (?:on|at))\.?\s*(?:no\.?|number|#|:)"
@@ -205,8 +218,8 @@ def _if_named(match: re.Match[str]) -> str:
 _IDENTIFIERS: tuple[Rule, ...] = (
     _rule(r"\b\d{3}[- ]\d{2}[- ]\d{4}\b", IDENTIFIER),
     _rule(
-        rf"\b(?!(?:COVID|SARS|NCOV|COV|ISO|ICD|HLA|RECIST|TNM|H1N1)\b)[A-Z]{{1,8}}(?:[-_/:#]?\d)"
-        rf"{{5,}}[A-Z]?\b{_UNIT}",
+        rf"\b(?!(?:COVID|SARS|NCOV|COV|ISO|ICD|HLA|RECIST|TNM|H1N1)\b)[A-Z]{{1,8}}(?:[-_/:#.]?\d)"
+        rf"{{5,}}[A-Z]?\b(?!\s?(?:mm|cm|ml|mg|HU)\b)",
         IDENTIFIER,
     ),
     _rule(r"\b(?!COVID|SARS|NCOV|ISO)[A-Z]{1,5}[-_]?\d{4}[A-Z]?\b(?!\s?(?:mm|cm))", IDENTIFIER, exact_case=True),
@@ -221,7 +234,13 @@ _IDENTIFIERS: tuple[Rule, ...] = (
         IDENTIFIER,
         exact_case=True,
     ),
-    _rule(rf"(?<![\d.,])\d{{2,20}}(?:[-/_]\d{{1,20}}){{2,8}}\b{_UNIT}", lambda match: _if_digits(match, least=7)),
+    _rule(
+        r"(?<![\w.,])(?:[A-Z]{1,4}[-/_. ]?)?\d{1,20}(?:[-/_.]\d{1,20}){2,8}(?:[-/_.][A-Z]{1,3})?(?!\w|[.,]\d|\s?(?:mm|cm|ml|mg|HU|x)\b)",
+        lambda match: _if_digits(match, least=6),
+    ),
+    _rule(r"(?<![\w.,])[A-Z]\d{1,3}[-/_]\d{4,}(?!\w)", IDENTIFIER, exact_case=True),
+    _rule(r"\b(?:bed|room|bay|cubicle)\s+(?:no\.?\s*)?\d{3,6}[A-Z]?\b", IDENTIFIER),
+    _rule(r"(?<![\w.,])\d{7,}(?![\w]|[.,]\d)", IDENTIFIER),
     _rule(rf"(?<![\d.,])\d+[-_/]\d{{5,}}(?!\d){_UNIT}|(?<![\d.,])\d{{5,}}[-_/]\d+(?!\d){_UNIT}", IDENTIFIER),
     _rule(r"(?<![\d.,/])\d{3} \d{3} \d{3,4}(?!\d)", IDENTIFIER),
     _rule(r"(?<![\d.,])\d{1,3}(?:\.\d{3}){2,}(?![\d.]?\d)", IDENTIFIER),

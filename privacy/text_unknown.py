@@ -9,6 +9,7 @@ longer unknown words in capitals go. The price is a rare word of medicine now an
 from __future__ import annotations
 
 import re
+from collections import Counter
 
 from privacy.surrogates import ADDRESS, DATE, HOSPITAL, IDENTIFIER, MARKS, NAME, PHONE
 from privacy.text_numbers import STREET_KINDS
@@ -18,7 +19,7 @@ _UPPER = "A-ZÀ-ÖØ-ÞĀ-ŽȘȚ"  # Latin Extended-A mixes cases: `_capitalised
 _LETTER = r"[^\W\d_]"
 _WORD = rf"{_LETTER}+(?:['’`-]{_LETTER}+)*"
 _TOKEN = re.compile(rf"(?<![\w{MARKS}@.])(?<![A-Za-z]['’]){_WORD}(?![\w@])")
-_PARTICLE = r"(?:van|von|der|den|de|del|della|di|da|dos|das|du|la|le|el|al|bin|bint|ibn|ter|ten|zu|zum|und|af|av|y|e|i|ap|o)"
+_PARTICLE = r"(?:mac|nic|an|van|von|der|den|de|del|della|di|da|dos|das|du|la|le|el|al|bin|bint|ibn|ter|ten|zu|zum|und|af|av|y|e|i|ap|o)"
 _INITIAL = rf"{_LETTER}\.(?:\s?{_LETTER}\.)?"
 _LEAST_IN_CAPITALS = 4
 _NOT_SHOUTED = re.compile(r"[AEIOUYÄÖÜÅØÆÉÈÊÁÀÂÍÓÚ]")
@@ -75,6 +76,7 @@ _LOW_CONTACT = re.compile(
     rf"(?P<words>{_WORD}(?:[ \t]+{_WORD}){{0,3}})"
 )
 _BRACKETED = re.compile(rf"(?P<lead>(?:[\[(]|//|--)[ \t]*)(?P<word>{_WORD})(?=[ \t]*,?[ \t]*(?:[{MARKS}]|$))", re.MULTILINE)
+_ADDRESSED = re.compile(rf"(?<![\w.])@(?P<word>{_WORD})(?![\w.@-])")
 _NUMBER_AFTER = re.compile(rf"(?<=[{NAME}])[ \t]+\d[\d ./-]{{3,}}\d(?![\w,.]?\d|[ \t]?(?:mm|cm|HU|years?|yrs?|y/?o)\b)")
 _HOUSE_BEFORE = re.compile(
     rf"(?<![\w.,/-])\d{{1,6}}[A-Za-z]?,?[ \t]+[{NAME}{ADDRESS}](?:[ \t]+(?:{STREET_KINDS})\b\.?)?(?:[ \t]*,?[ \t]*[{ADDRESS}])*", re.IGNORECASE
@@ -100,7 +102,7 @@ _CAPITAL_PLACE = re.compile(
 
 def replace_unknown(text: str) -> str:
     """Every capitalised word that no list knows, and every word that leans on a name, replaced by the mark of a name."""
-    text = _GLUED.sub(NAME, text)
+    text = _ADDRESSED.sub(NAME, _GLUED.sub(NAME, text))
     text = _TOKEN.sub(_unknown, text)
     text = _MID_SENTENCE.sub(
         lambda match: f"{match['lead']}{NAME}{match['owner'] or ''}" if _stands_out(match) else match.group(0), text
@@ -136,6 +138,40 @@ def replace_unknown(text: str) -> str:
     text = _STREET_AFTER.sub(lambda match: match.group(0) if is_ordinary(match.group(0).split()[0]) else f" {ADDRESS}", text)
     text = _HOUSE_BEFORE.sub(ADDRESS, text)
     return _POSTCODE_AFTER.sub(f" {ADDRESS}", text)
+
+
+def replace_again(text: str, original: str) -> str:
+    """Whoever was found once is found everywhere: capitalised words of the original that are gone somewhere, and that are no
+    words of medicine, go wherever else they stand capitalised (but before `disease`, `sign` and their like)."""
+    left = set(_capitalised(text))
+    gone = {word.lower() for word, count in _counted(original).items() if count > _counted(text)[word]} & {w.lower() for w in left}
+    gone = {word for word in gone if len(word) > 2 and not is_ordinary(word) and not _MONTH_OR_DAY.fullmatch(word)}
+    if not gone:
+        return text
+    return _TOKEN.sub(lambda match: _gone_elsewhere(match, gone), text)
+
+
+def _gone_elsewhere(match: re.Match[str], gone: set[str]) -> str:
+    word = match.group(0)
+    bare = re.sub(r"['’]s$", "", word)
+    if not word[0].isupper() or bare.lower() not in gone or _BEFORE_A_SIGN.match(match.string, match.end()):
+        return word
+    return NAME + word[len(bare) :]
+
+
+def _capitalised(text: str) -> list[str]:
+    found = (re.sub(r"['’]s$", "", word) for word in _TOKEN.findall(text))
+    return [word for word in found if word[0].isupper()]
+
+
+def _counted(text: str) -> Counter[str]:
+    return Counter(word for word in _capitalised(text))
+
+
+_MONTH_OR_DAY = re.compile(
+    r"(?:jan|feb|mar|apr|jun|jul|aug|sep|sept|oct|nov|dec|mon|tue|tues|wed|thu|thurs|fri|sat|sun)\w*|may|june|july|street|road|lane|"
+    r"drive|avenue|court|suite|hospital|clinic|north|south|east|west|new|lake|port|saint", re.IGNORECASE
+)
 
 
 def _unknown(match: re.Match[str]) -> str:

@@ -96,7 +96,7 @@ def is_given_name(word: str) -> bool:
 
 def is_known(word: str) -> bool:
     """In some list, or of a medical shape: whatever is not may be a name. Parts of a compound count each."""
-    parts = [part for part in re.split(r"[-/]", _bare(word)) if len(part) > 2 or part not in ("ng", "le", "li", "wu", "xu")]
+    parts = [part for part in re.split(r"[-/]", _bare(word)) if len(part) > 2 or part in ("ng", "le", "li", "wu", "xu")]
     return is_ordinary(word) or all(_of_medicine(part) or is_english(part) or is_eponym(part) for part in parts)
 
 

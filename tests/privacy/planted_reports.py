@@ -1,11 +1,11 @@
 """The adversary of report de-identification: phantom reports in real-world clothes, with planted identifiers.
 
 Written against the rules and not with them: names, addresses and numbers come from `faker` in many locales, layouts and
-date formats from three lists: `first` to tune on, `second` sealed until the rules had been tuned on the first and then
-opened, `third` written after that and sealed again. What each gave when it was first run: docs/deidentification.md. A planted value survives when a telling part of it stands in the result as a word more often
+date formats from four lists: the rules were tuned on the `first`; each later one was written before the one before it was
+opened, run once, and then tuned on as well; the `fourth` was run last and not tuned on. What each gave when it was first run: docs/deidentification.md. A planted value survives when a telling part of it stands in the result as a word more often
 than in the report without anything planted.
 
-    python tests/privacy/planted_reports.py first|second|third [reports] [first seed]
+    python tests/privacy/planted_reports.py first|second|third|fourth [reports] [first seed]
 """
 
 from __future__ import annotations
@@ -32,6 +32,8 @@ LOCALES = {
     "et_EE sk_SK lt_LT".split(),
     "third": "en_US en_AU en_GB en_NZ es_AR es_CO es_CL fr_BE nl_BE sl_SI lv_LV ga_IE it_IT pl_PL pt_BR az_AZ id_ID tw_GH "
     "de_DE sv_SE tr_TR".split(),
+    "fourth": "en_US en_GB en_AU en_CA es_ES fr_CH de_AT it_IT nl_NL pl_PL ro_RO hu_HU hr_HR fi_FI no_NO da_DK pt_BR zu_ZA yo_NG "
+    "en_IN tr_TR".split(),
 }  # fmt: skip
 #: Words of places and institutions that tell nothing alone.
 GENERIC = frozenset(
@@ -39,7 +41,9 @@ GENERIC = frozenset(
     suite ste flat unit floor hospital clinic medical center centre general university health care infirmary regional
     community memorial of the saint new north south east west port lake mount county city old upper lower box and www
     http https com org net mail example pacs view edu studio rue via calle van von der den de del la le los las da dos
-    san santa junior senior jr sr iii room ward house""".split()
+    san santa junior senior jr sr iii room ward house our lady day breast imaging district base affairs veterans orthopaedic associates
+    radiology pllc llp nhs trust children children's infirmary diagnostics institute spine cardiology partners group care holy
+    cross mri centro mater studio tel mid ext""".split()
 )
 _SLOT = re.compile(r"\{(\w+?)(\d*)(?:\.(\w+))?\}")
 
@@ -222,7 +226,7 @@ def _phantom_reports() -> list[tuple[str, str, str]]:
 
 
 def planted_report(seed: int, which: str) -> PlantedReport:
-    """One report of the `first`, `second` or `third` list; the same seed, the same report."""
+    """One report of the `first`, `second`, `third` or `fourth` list; the same seed, the same report."""
     layouts = import_module(f"planted_layouts_{which}")
     rng = Random(f"{which}/{seed}")
     values = _Values(rng, which, layouts)

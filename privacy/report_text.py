@@ -34,7 +34,7 @@ _STAFF = (
     r"interpreting|responsible|treating|supervising|family|referred)\s*)?"
     r"(?:physician|doctor|provider|clinician|radiologist|consultant|surgeon|technologist|radiographer|resident|registrar|"
     r"operator|transcriptionist|author|attending|fellow|secretary|nurse|technician|sonographer|typist|scribe|guarantor|"
-    r"requester|reporter|reviewer|witness|carer|by|gp|pcp)s?"
+    r"requester|referrer|reader|chair|trainee|interpreter|reporter|reviewer|witness|carer|by|gp|pcp)s?"
 )
 _NAME_LABEL = (
     r"(?:(?:(?:patient|pt|legal|full|maiden|family|last|first|given|middle|mother['’]?s|father['’]?s|guardian)\.?['’]?s?\s*)?"
@@ -43,7 +43,7 @@ _NAME_LABEL = (
     rf"(?:next of kin|emergency contact|nok|patient|pt|cc|attn|attention|dear|re|{_STAFF}|"
     r"(?:electronically\s+)?(?:dictated|signed|reported|read|verified|approved|authenticated|transcribed|interpreted|"
     r"typed|requested|ordered|referred|reviewed|finali[sz]ed)(?:\s+(?:electronically|and (?:signed|"
-    r"verified|approved)))?\s+by))"
+    r"verified|approved)))?\s+by|(?:authori[sz]ed|approved|reported|signed|verified|dictated|copy to|from|to)(?=\s*:)))"
 )
 _DATE_LABEL = (
     r"(?:d\.?o\.?b\.?|date of (?:birth|exam(?:ination)?|service|study|report|scan|admission|discharge|dictation|visit)|"

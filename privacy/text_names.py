@@ -39,6 +39,7 @@ _HOSPITAL_KINDS = (
     "Healthcare|Imaging (?:Cent(?:er|re)|Associates|Group|Partners)|Radiology (?:Associates|Group|Partners)|"
     "NHS (?:Foundation )?Trust|Foundation Trust|University|Institute|Klinikum|Klinik|Krankenhaus|Spital|"
     "(?:Breast |Women's |Advanced |Open |Diagnostic )Imaging|(?:Orthopaedic|Orthopedic|Spine|Heart|Eye|MRI|Imaging) (?:Cent(?:er|re)|Institute)|Health District|"
+    "(?:Cardiology|Orthop(?:a)?edics?|Neurology|Pulmonary|Oncology|Cancer|Family|Surgical|Women's|Vascular) (?:Partners|Associates|Group|Practice)|"
     "Ziekenhuis|Sanatorium|Hospice|Polyclinic|Surgery Cent(?:er|re)|Cancer Cent(?:er|re)|Diagnostics)"
 )
 _HOSPITAL_WORD = f"(?:{_HOSPITAL_KINDS}|{_HOSPITAL_KINDS.upper()})"

@@ -21,6 +21,7 @@ _UNIT = (
     r"(?:mm|cm|ml|cc|mg|mcg|µg|ug|g|kg|l|hu|kv|kvp|ma|mas|ms|msec|mgy|mci|mbq|iu|u|bpm|mmhg|hz|cells?|copies|%|/|[x×]\s?\d)"
     r"(?:\b|(?<=[%/\d])))"
 )
+_MEASURE = r"(?!\s?(?:mm|cm|ml|mg|kg|HU|ms|x)\b)"
 _MONTHS = (
     r"(?:jan(?:uary|uar|vier|\.)?|feb(?:ruary|ruar|\.)?|f[ée]vr(?:ier|\.)?|mar(?:ch|zo|\.)?|m[äa]rz|mars|"
     r"apr(?:il|\.)?|avril|abril|june?|juni|juin|junio|jul(?:y|i|io|\.)?|juillet|aug(?:ust|\.)?|ao[ûu]t|agosto|"
@@ -66,7 +67,14 @@ def _over_oldest(match: re.Match[str]) -> str:
     return match.group(0) if int(match["age"]) <= OLDEST else match.group(0).replace(match["age"], f"over {OLDEST}", 1)
 
 
+_FULL_MONTHS = "(?:january|february|april|june|july|august|september|october|november|december)"
 _DATES: tuple[Rule, ...] = (
+    _rule(rf"\b(?:{_MONTHS}|{_MAY})[/.-]{_DAY}[/.-](?:19|20)\d{{2}}(?!\d)", DATE),
+    _rule(rf"\b(?:{_MONTHS}|{_MAY})\s+the\s+{_DAY}\b(?:,?\s*{_YEAR}\b)?", DATE),
+    _rule(rf"\b(?:{_WEEKDAY}\s+)?the\s+(?:0?[1-9]|[12]\d|3[01])(?:st|nd|rd|th)(?:,|\s+of)?\s+(?:{_MONTHS}|{_MAY})\b(?:,?\s*{_YEAR}\b)?", DATE),
+    _rule(rf"(?<![\w.]){_DAY}(?:{_MONTHS}|{_MAY})(?:19|20)\d{{2}}(?!\w)", DATE),
+    _rule(r"(?<![\d.])(?:0?[1-9]|[12]\d|3[01])([-/.])(?:0?[1-9]|1[0-2])(?!\1)[-/.](?:19|20)\d{2}(?!\d)", DATE),
+    _rule(r"(?<![\d./-])0[1-9]/\d{2}(?![\d/.%])" + _MEASURE, DATE),
     _rule(rf"\b{_DAY}(?:st|nd|rd|th)?\s+day\s+of\s+(?:{_MONTHS}|{_MAY})\b,?(?:\s*{_YEAR}\b)?", DATE),
     _rule(rf"(?<![\d.])(?:0?[1-9]|[12]\d|3[01])([|:_])(?:0?[1-9]|1[0-2])\1(?:19|20)\d{{2}}(?!\d)", DATE),
     _rule(rf"\b(?:19|20)\d{{2}}[-/. ,]+(?:{_MONTHS}|{_MAY})[-/. ]+{_DAY}\b", DATE),
@@ -102,6 +110,9 @@ _DATES: tuple[Rule, ...] = (
     _rule(rf"\b{_CAPITAL_MONTH}[-/' ]{{1,2}}['’]?\d{{2}}\b(?![-./]?\d){_UNIT}", DATE, exact_case=True),
     _rule(r"(?<![\d./-])(?:0?[1-9]|1[0-2])/(?:19|20)\d{2}(?![\d/])", DATE),
     _rule(rf"\b{_WEEKDAY}\s(?:the\s)?\d{{1,2}}[-/.]\d{{1,2}}\b(?![-/.]\d)", DATE),
+    _rule(rf"(?<![\d.-])\b\d{{1,2}}(?:st|nd|rd|th)\s+(?:of\s+)?(?:{_MONTHS}|{_MAY})\b(?:,?\s*{_YEAR}\b)?", DATE),
+    _rule(rf"(?<![\d.-])\b{_DAY}\s+{_FULL_MONTHS}\b", DATE),
+    _rule(rf"{DATE},?[ \t]+\d{{1,2}}h\d{{2}}(?!\w)", DATE),
     _rule(rf"\b{_CAPITAL_MONTH}\.?\s{_DAY}\b(?![-.,]?\d){_UNIT}", DATE, exact_case=True),
     _rule(
         r"\b(?:on|dated|since|from|vs|versus|study of|exam of|compared (?:to|with))\s+(?:0?[1-9]|[12]\d|3[01])/"
@@ -216,6 +227,7 @@ def _if_named(match: re.Match[str]) -> str:
 
 
 _IDENTIFIERS: tuple[Rule, ...] = (
+    _rule(r"(?<![\w.,])\d{2,}-[A-Z]{1,3}-\d{3,}(?!\w)|(?<![\w.,])\d{6,}\.\d{1,2}(?!\d)", IDENTIFIER),
     _rule(r"\b\d{3}[- ]\d{2}[- ]\d{4}\b", IDENTIFIER),
     _rule(
         rf"\b(?!(?:COVID|SARS|NCOV|COV|ISO|ICD|HLA|RECIST|TNM|H1N1)\b)[A-Z]{{1,8}}(?:[-_/:#.]?\d)"
@@ -241,7 +253,9 @@ _IDENTIFIERS: tuple[Rule, ...] = (
     _rule(r"(?<![\w.,])[A-Z]\d{1,3}[-/_]\d{4,}(?!\w)", IDENTIFIER, exact_case=True),
     _rule(r"\b(?:bed|room|bay|cubicle)\s+(?:no\.?\s*)?\d{3,6}[A-Z]?\b", IDENTIFIER),
     _rule(r"(?<![\w.,])\d{7,}(?![\w]|[.,]\d)", IDENTIFIER),
-    _rule(rf"(?<![\d.,])\d+[-_/]\d{{5,}}(?!\d){_UNIT}|(?<![\d.,])\d{{5,}}[-_/]\d+(?!\d){_UNIT}", IDENTIFIER),
+    _rule(rf"(?<![\d.,])\d+[-_/]\d{{5,}}(?!\d){_MEASURE}|(?<![\d.,])\d{{5,}}[-_/]\d+(?!\d){_MEASURE}", IDENTIFIER),
+    _rule(rf"(?<![\w.,-])(?!(?:19|20)\d\d-(?:19|20)\d\d)\d{{4}}-\d{{4}}(?![\w-]){_MEASURE}", IDENTIFIER),
+    _rule(rf"(?<![\w.,])\d{{2}} \d{{2}} \d{{2}}(?![\w.,]?\d){_MEASURE}", IDENTIFIER),
     _rule(r"(?<![\d.,/])\d{3} \d{3} \d{3,4}(?!\d)", IDENTIFIER),
     _rule(r"(?<![\d.,])\d{1,3}(?:\.\d{3}){2,}(?![\d.]?\d)", IDENTIFIER),
     _rule(r"(?<![\w.,])(?=(?:[A-Z]*\d){6})\d+[A-Z]{1,3}\d+[A-Z]?(?!\w)", IDENTIFIER, exact_case=True),
@@ -255,7 +269,7 @@ def _if_digits(match: re.Match[str], *, least: int) -> str:
 
 _AGES: tuple[Rule, ...] = (
     _rule(r"(?<![\d.,/-])(?P<age>\d{2,3})(?=[\s-]?(?:years?\b|(?:yrs?|y)[\s-]?(?:old|of age|/?o\b)))", _over_oldest),
-    _rule(r"(?<![\d.,/-])(?P<age>\d{2,3})(?=\s?(?:y/?o|yo|yrs?)\b)", _over_oldest),
+    _rule(r"(?<![\d.,/-])(?P<age>\d{2,3})(?=\s?(?:y/?o|yo|yrs?|y)\b)", _over_oldest),
     _rule(r"(?<![\d.,/-])\b(?P<age>\d{2,3})(?=\s?(?:[MF]\b|(?:female|male|man|woman|lady|gentleman)\b))", _over_oldest),
     _rule(r"\bage[ds]?\s*(?:[:=]|of|is|was)?\s*(?P<age>0?\d{2,3})\s?(?:Y\b|years?)?", _over_oldest),
     _rule(

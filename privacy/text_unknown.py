@@ -78,6 +78,7 @@ _LOW_CONTACT = re.compile(
 _BRACKETED = re.compile(rf"(?P<lead>(?:[\[(]|//|--)[ \t]*)(?P<word>{_WORD})(?=[ \t]*,?[ \t]*(?:[{MARKS}]|$))", re.MULTILINE)
 _ADDRESSED = re.compile(rf"(?<![\w.])@(?P<word>{_WORD})(?![\w.@-])")
 _NUMBER_AFTER = re.compile(rf"(?<=[{NAME}])[ \t]+\d[\d ./-]{{3,}}\d(?![\w,.]?\d|[ \t]?(?:mm|cm|HU|years?|yrs?|y/?o)\b)")
+_SHORT_NUMBER_AFTER = re.compile(rf"(?m)(?<={NAME})[ \t]+\d{{3,5}}(?=[ \t]*(?:$|[,.;)\n{MARKS}](?!\d)))")
 _HOUSE_BEFORE = re.compile(
     rf"(?<![\w.,/-])\d{{1,6}}[A-Za-z]?,?[ \t]+[{NAME}{ADDRESS}](?:[ \t]+(?:{STREET_KINDS})\b\.?)?(?:[ \t]*,?[ \t]*[{ADDRESS}])*", re.IGNORECASE
 )
@@ -114,7 +115,7 @@ def replace_unknown(text: str) -> str:
     text = _FOR.sub(lambda match: match["lead"] + NAME if _may_be_name(match["word"]) else match.group(0), text)
     text = _TAIL.sub(lambda match: match["lead"] + NAME if _may_be_name(match["word"]) else match.group(0), text)
     text = _NOBLE.sub(lambda match: NAME if _noble(match) else match.group(0), text)
-    text = _BY.sub(lambda match: match["lead"] + NAME if _named_by(match["word"]) else match.group(0), text)
+    text = _BY.sub(lambda match: match["lead"] + NAME if _named_by(match["word"], text_after(match)) else match.group(0), text)
     text = _LINE_OF_NAMES.sub(_line_of_names, text)
     text = _BEFORE_A_MARK.sub(_line_of_names, text)
     text = _DOER.sub(lambda match: NAME + match["rest"] if _does(match) else match.group(0), text)
@@ -133,7 +134,7 @@ def replace_unknown(text: str) -> str:
         )
         text = _LONE_INITIAL.sub(NAME, text)
         text = _RUN.sub(NAME, text)
-    text = _NUMBER_AFTER.sub(f" {IDENTIFIER}", text)
+    text = _SHORT_NUMBER_AFTER.sub(f" {IDENTIFIER}", _NUMBER_AFTER.sub(f" {IDENTIFIER}", text))
     text = _HOSPITAL_GOES_ON.sub(HOSPITAL, _NAMED_FIRM.sub(HOSPITAL, text))
     text = _STREET_AFTER.sub(lambda match: match.group(0) if is_ordinary(match.group(0).split()[0]) else f" {ADDRESS}", text)
     text = _HOUSE_BEFORE.sub(ADDRESS, text)
@@ -205,9 +206,9 @@ def _title_case(word: str) -> bool:
     )
 
 
-def _named_by(word: str) -> bool:
+def _named_by(word: str, after: str) -> bool:
     """Behind `by` or `thank you,`: a capitalised word that is not shouted and that medicine does not know."""
-    return _may_be_name(word) and not word.isupper() and not _ROLES.fullmatch(word)
+    return _may_be_name(word) and not word.isupper() and not _ROLES.fullmatch(word) and not _BEFORE_A_SIGN.match(after)
 
 
 def _in_brackets(word: str) -> bool:

@@ -48,7 +48,8 @@ def is_ordinary(word: str) -> bool:
         return True
     lower = word.lower().rstrip(".,'’s") if word.lower().endswith(("'s", "’s")) else word.lower().rstrip(".,")
     parts = [part for part in re.split(r"[-/]", lower) if part]
-    return all(len(part) == 1 or part.isdigit() or _of_medicine(part) for part in parts)
+    short = 2 if any(len(part) > 2 and _of_medicine(part) for part in parts) else 1  # `Legionella-Ag`
+    return all(len(part) <= short or part.isdigit() or _of_medicine(part) for part in parts)
 
 
 def _of_medicine(word: str) -> bool:

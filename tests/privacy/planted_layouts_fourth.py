@@ -1,4 +1,4 @@
-"""The fourth list: written after the third was looked at; the rules were not changed any more once it had been run."""
+"""The fourth list: written after the third was looked at; run once before the rules saw it, then tuned on as well."""
 
 from __future__ import annotations
 

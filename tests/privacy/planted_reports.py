@@ -2,7 +2,7 @@
 
 Written against the rules and not with them: names, addresses and numbers come from `faker` in many locales, layouts and
 date formats from four lists: the rules were tuned on the `first`; each later one was written before the one before it was
-opened, run once, and then tuned on as well; the `fourth` was run last and not tuned on. What each gave when it was first run: docs/deidentification.md. A planted value survives when a telling part of it stands in the result as a word more often
+opened, run once, and only then tuned on as well. What each gave when it was first run: docs/deidentification.md. A planted value survives when a telling part of it stands in the result as a word more often
 than in the report without anything planted.
 
     python tests/privacy/planted_reports.py first|second|third|fourth [reports] [first seed]
@@ -42,7 +42,7 @@ GENERIC = frozenset(
     community memorial of the saint new north south east west port lake mount county city old upper lower box and www
     http https com org net mail example pacs view edu studio rue via calle van von der den de del la le los las da dos
     san santa junior senior jr sr iii room ward house our lady day breast imaging district base affairs veterans orthopaedic associates
-    radiology pllc llp nhs trust children children's infirmary diagnostics institute spine cardiology partners group care holy
+    radiology pllc llp nhs trust children children's infirmary diagnostics institute spine cardiology partners group care holy acc mrn
     cross mri centro mater studio tel mid ext""".split()
 )
 _SLOT = re.compile(r"\{(\w+?)(\d*)(?:\.(\w+))?\}")
@@ -272,7 +272,11 @@ def survivors(report: PlantedReport, clean: str) -> list[tuple[str, str, str]]:
     for kind, value in report.planted:
         for part in telling_parts(kind, value):
             low = part.lower()
-            if re.fullmatch(r"\w+", low):
+            if low.isdigit():
+                pattern = rf"(?<!\d){low}(?!\d)"
+                if len(re.findall(pattern, clean)) > len(re.findall(pattern, report.bare)):
+                    left.append((kind, value, part))
+            elif re.fullmatch(r"\w+", low):
                 if found[low] > allowed[low]:
                     left.append((kind, value, part))
             elif low in clean.lower():

@@ -23,6 +23,9 @@ _COMMENTS = {
     "allowed_stages": "what this hospital takes part in",
     "minimum_patients": "no study below this",
     "allow_non_private": "true lets a study train here without differential privacy: public data only",
+    "burned_in_text": '"refuse" images with text in their pixels, by header or by look, or "allow" them',
+    "secondary_captures": '"refuse" screenshots and scanned paper, or "allow" them; documents are always refused',
+    "head_scans": '"deface" CT and MRI of heads, "refuse" them, or "allow" them as they are',
     "patient_ids": '"pseudo" where patients are known only by guesswork: no patient-level claim is made',
 }
 _HEAD = """\

@@ -105,9 +105,11 @@ def ingest(
     from client.records.sources import Filters
 
     filters = Filters(site_groups=frozenset(site_group or ()), splits=frozenset(split or ()))
-    options = {"image_size": image_size, "filters": filters, "workers": workers, "rules": ReadingRules.of(policy)}
+    rules = ReadingRules.of(policy)
     with _unusable(), _progress(as_json) as progress:
-        report = run(site_dir, source, **options, progress=progress)
+        report = run(
+            site_dir, source, image_size=image_size, filters=filters, workers=workers, rules=rules, progress=progress
+        )
     if as_json:
         typer.echo(json.dumps(report.to_json(), indent=1))
         return

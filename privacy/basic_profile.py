@@ -1,9 +1,10 @@
 """The Basic Application Level Confidentiality Profile (DICOM PS3.15 table E.1-1), as the second layer of a copy.
 
 The table and its actions are dicom-anonymizer's (edition 2026c, and whatever its older editions listed besides). What
-that library leaves undone is done here: items of sequences at any depth, value representations for which it has no dummy,
-dates that it fills with a dummy date instead of removing them, the overlay description (60xx,0022), curves and icons, and
-UIDs, which it would draw at random for every run: ours are keyed hashes, equal for equal UIDs of this site and of no other.
+that library leaves undone is done here: items of sequences at any depth, value representations for which it has no
+dummy, dates that it fills with a dummy date instead of removing them, the overlay description (60xx,0022), curves and
+icons, and UIDs, which it would draw at random for every run: ours are keyed hashes, equal for equal UIDs of this site
+and of no other.
 
 The first layer is the allow-list of `privacy.copied_elements`. Each layer alone lets no element of the table through;
 the tests take either away.

@@ -1,7 +1,8 @@
 """What may stand in a de-identified copy of a DICOM image: a closed list of elements, and of the values of each.
 
 A number is copied if it is a finite number. A word is copied if it is one of the standard's own words for that element;
-free text is never copied. So an identifier has no element to stand in, even where a scanner wrote it into the wrong one.
+free text is never copied. So an identifier has no element to stand in, even where a scanner wrote it into the wrong
+one.
 """
 
 from __future__ import annotations

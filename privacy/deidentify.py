@@ -5,7 +5,8 @@ not in `KEPT` or `IDENTIFYING` is ever parsed. `IDENTIFYING` elements are read f
 keyed hashes, and to know which words to strike from the patient's own reports. Free text in `KEPT` (descriptions) is
 looked at to choose a flow and is never stored: what is stored comes out of the closed vocabularies below.
 
-Text burned into pixels and faces are the readers' concern (`client.records.burned_text`, `deface`), under the site's policy.
+Text burned into pixels and faces are the readers' concern (`client.records.burned_text`, `deface`), under the site's
+policy.
 """
 
 from __future__ import annotations
@@ -34,7 +35,8 @@ READ_FOR: Mapping[str, tuple[str, ...]] = {
         "PixelSpacing", "ImagerPixelSpacing", "PixelAspectRatio", "PatientOrientation", "ImageOrientationPatient",
     ),
     "what must be refused or defaced: captures, documents, burned-in text, synthetic images, scouts, faces": (
-        "SOPClassUID", "ImageType", "ConversionType", "BurnedInAnnotation", "SyntheticData", "RecognizableVisualFeatures",
+        "SOPClassUID", "ImageType", "ConversionType", "BurnedInAnnotation", "SyntheticData", "RecognizableVisualFeatur"
+                                                                                             "es",
     ),
     "which flow, body part and view": (
         "SpecificCharacterSet", "Modality", "BodyPartExamined", "ViewPosition", "StudyDescription",
@@ -183,8 +185,9 @@ BODY_PARTS: Mapping[str, str] = {
     "face": "head", "facial": "head", "sinus": "head", "sinuses": "head", "orbit": "head", "orbits": "head",
     "mandible": "head", "maxilla": "head", "jaw": "head", "dental": "head", "cranium": "head", "cranial": "head",
     "cerebral": "brain", "pituitary": "brain", "sella": "brain", "iac": "head", "mastoid": "head", "carotid": "neck",
-    "larynx": "neck", "thyroid": "neck", "hand": "extremity", "wrist": "extremity", "foot": "extremity", "ankle": "extremity", "knee": "extremity",
-    "elbow": "extremity", "shoulder": "extremity", "arm": "extremity", "leg": "extremity", "femur": "extremity",
+    "larynx": "neck", "thyroid": "neck", "hand": "extremity", "wrist": "extremity", "foot": "extremity",
+    "ankle": "extremity", "knee": "extremity", "elbow": "extremity", "shoulder": "extremity", "arm": "extremity",
+    "leg": "extremity", "femur": "extremity",
 }  # fmt: skip
 VIEW_POSITIONS: Mapping[str, str] = {
     "PA": "PA", "AP": "AP", "L": "LATERAL", "LL": "LATERAL", "RL": "LATERAL", "LAT": "LATERAL", "LATERAL": "LATERAL",

@@ -17,6 +17,7 @@ import unicodedata
 from collections.abc import Iterable
 
 from privacy.surrogates import ADDRESS, DATE, HOSPITAL, IDENTIFIER, MARKS, NAME, PHONE, marked, written
+from privacy.text_beside import replace_beside
 from privacy.text_names import replace_names
 from privacy.text_numbers import replace_numbers
 from privacy.text_unknown import replace_again, replace_unknown
@@ -32,12 +33,14 @@ _STAFF = (
     r"(?:(?:referring|ordering|attending|requesting|reading|reporting|primary(?: care)?|admitting|"
     r"consulting|performing|"
     r"interpreting|responsible|treating|supervising|family|referred)\s*)?"
-    r"(?:physician|doctor|provider|clinician|radiologist|consultant|surgeon|technologist|radiographer|resident|registrar|"
+    r"(?:physician|doctor|provider|clinician|radiologist|consultant|surgeon|technologist|radiographer|resident|"
+    r"registrar|"
     r"operator|transcriptionist|author|attending|fellow|secretary|nurse|technician|sonographer|typist|scribe|guarantor|"
     r"requester|referrer|reader|chair|trainee|interpreter|reporter|reviewer|witness|carer|by|gp|pcp)s?"
 )
 _NAME_LABEL = (
-    r"(?:(?:(?:patient|pt|legal|full|maiden|family|last|first|given|middle|mother['’]?s|father['’]?s|guardian)\.?['’]?s?\s*)?"
+    r"(?:(?:(?:patient|pt|legal|full|maiden|family|last|first|given|middle|mother['’]?s|father['’]?s|"
+    r"guardian)\.?['’]?s?\s*)?"
     r"(?:(?<!procedure )(?<!study )(?<!exam )(?<!series )name|surname|forename)s?(?:\s*\((?:last|"
     r"first|family|given)[^)\n]*\))?|"
     rf"(?:next of kin|emergency contact|nok|patient|pt|cc|attn|attention|dear|re|{_STAFF}|"
@@ -55,12 +58,14 @@ _DATE_LABEL = (
 _ID_LABEL = (
     rf"(?:m\.?r\.?n\.?{_NUMBER}?|medical record{_NUMBER}?|(?:hospital|patient|pat|pt|hosp|unit|"
     rf"national|member|subscriber|"
-    rf"account|acct|visit|encounter|insurance|policy|study|exam(?:ination)?|case|order|specimen|licen[sc]e|passport|serial|"
+    rf"account|acct|visit|encounter|insurance|policy|study|exam(?:ination)?|case|order|specimen|licen[sc]e|passport|"
+    rf"serial|"
     rf"device|request|report|record|file|chart|requisition|registration|health card|our ref|your ref|"
     rf"document){_NUMBER}|"
     rf"(?:accession|nhs|ssn|social security|nino|pid|csn|fin|npi|chi|episode){_NUMBER}?|acc(?:ession)"
     rf"?\.?{_NUMBER}?\s*[:#]|"
-    rf"(?<![\w-])id{_NUMBER}?\s*[:#]|(?:our |your )?ref(?:erence)?{_NUMBER}?\s*[:#]|(?:order|case|account|policy|room|bed|chart)\s*[:#])"
+    rf"(?<![\w-])id{_NUMBER}?\s*[:#]|(?:our |your )?ref(?:erence)?{_NUMBER}?\s*[:#]|(?:order|case|account|policy|room|"
+    rf"bed|chart)\s*[:#])"
 )
 _HOSPITAL_LABEL = (
     r"(?:hospital|institution|facility|clinic|practice|organi[sz]ation|health system|referring (?:site|facility))"
@@ -69,7 +74,8 @@ _ADDRESS_LABEL = r"(?:(?:home|street|mailing|postal|patient)?\s*address|residenc
 _PHONE_LABEL = r"(?:(?:home|work|cell|mobile|contact)?\s*(?:tele)?(?:phone|fax|tel|mobile)|call\s?back)"
 _ANY_LABEL = (
     rf"(?:{_NAME_LABEL}|{_DATE_LABEL}|{_ID_LABEL}|{_HOSPITAL_LABEL}|{_ADDRESS_LABEL}|{_PHONE_LABEL}|age|sex|gender|"
-    r"e-?mail|exam(?:ination)?|study|procedure|modality|department|ward|location|g\.?p\.?|radiographer|tel|telephone|phone|fax|forenames?|title|signed|findings?|impression|indication|"
+    r"e-?mail|exam(?:ination)?|study|procedure|modality|department|ward|location|g\.?p\.?|radiographer|tel|telephone|"
+    r"phone|fax|forenames?|title|signed|findings?|impression|indication|"
     r"history|technique|comparison|conclusion|report|clinical\s\w+)"
 )
 _END = rf"(?=\s*(?:$|[\n\t;|({MARKS}]|[ ]{{2}}|(?:[,/]\s*)?\b{_ANY_LABEL}\s*[:#]))"
@@ -91,11 +97,13 @@ _HOUSED = re.compile(
     rf"(?P<label>\b{_ADDRESS_LABEL}\s*[:=]?\s+)(?P<value>[^\n\t;|]{{0,40}}\d[^\n\t;|]{{0,80}}?){_END}", re.IGNORECASE
 )
 _CALLED = re.compile(
-    rf"(?P<label>\b{_PHONE_LABEL}{_NUMBER}?\s*[:=]?\s*)(?P<value>[+(]?\d[\d\s().\-/]{{2,}}\d(?:\s?(?:x|ext\.?)\s?\d+)?)",
+    rf"(?P<label>\b{_PHONE_LABEL}{_NUMBER}?\s*[:=]?\s*)(?P<value>[+(]?\d[\d\s().\-/]{{2,}}\d(?:\s?(?:x|"
+    rf"ext\.?)\s?\d+)?)",
     re.IGNORECASE,
 )
 _STRONG = re.compile(
-    r"name|surname|kin|by\b|physician|radiologist|contact|technologist|transcriptionist|attending|resident|secretary|radiographer|"
+    r"name|surname|kin|by\b|physician|radiologist|contact|technologist|transcriptionist|attending|resident|secretary|"
+    r"radiographer|"
     r"\bcc\b|registrar|fellow|operator",
     re.IGNORECASE,
 )
@@ -117,8 +125,10 @@ _LEADING = re.compile(
     rf"^(?:(?:\b{_ANY_LABEL}\s*[:#]+\s*)(?:(?:Dr|Prof|Mrs?|Ms)\.?\s*)?(?:{_SURROGATE}[\s,;|./-]*)+)+", re.IGNORECASE
 )
 _TRAILING = re.compile(
-    rf"[\s|;]{{0,20}}(?:(?:electronically\s+)?(?:dictated|signed|reported|read|verified|approved|authenticated|transcribed|"
-    rf"interpreted|reviewed)[\w\s]{{0,24}}\b(?:by|on)\s*[:,]?\s*(?:(?:Dr|Prof|Mrs?|Ms)\.?\s*)?{_SURROGATE}(?:[\s,.]*(?:on|at|{_SURROGATE}))*[\s.,]*)+$",
+    rf"[\s|;]{{0,20}}(?:(?:electronically\s+)?(?:dictated|signed|reported|read|verified|approved|authenticated|"
+    rf"transcribed|"
+    rf"interpreted|reviewed)[\w\s]{{0,24}}\b(?:by|on)\s*[:,]?\s*(?:(?:Dr|Prof|Mrs?|"
+    rf"Ms)\.?\s*)?{_SURROGATE}(?:[\s,.]*(?:on|at|{_SURROGATE}))*[\s.,]*)+$",
     re.IGNORECASE,
 )
 
@@ -134,7 +144,7 @@ def deidentify(text: str, *, known: Iterable[str] = ()) -> str:
     for _ in range(_ROUNDS):  # what one rule finds tells another where to look
         before = text
         text = _labelled_names(replace_numbers(_labelled_numbers(text)))
-        text = replace_again(replace_unknown(replace_names(text)), original)
+        text = replace_again(replace_beside(replace_unknown(replace_names(text))), original)
         text = _without_letterhead(text)
         if text == before:
             break

@@ -15,7 +15,9 @@ from privacy.text_words import is_also_surname, is_english, is_eponym, is_given_
 
 _UPPER = "A-ZÀ-ÖØ-ÞĀĂĄĆČĎĐĒĘĚĞĢĪĮİĶŁĻĽŃŅŇŐŒŘŚŞŠŢŤŪŮŰŲŹŻŽ"
 _LETTER = rf"{_UPPER}a-zß-öø-ÿāăąćčďđēęěğģīįıķłļľńņňőœřśşšţťūůűųźżž"
-_PARTICLE = r"(?:mac|mc|ní|nic|ui|uí|ó|an|van|von|der|den|de|del|della|di|da|dos|du|la|le|el|al|bin|bint|ibn|ter|ten|zu|af|y|e)"
+_PARTICLE = (
+    r"(?:mac|mc|ní|nic|ui|uí|ó|an|van|von|der|den|de|del|della|di|da|dos|du|la|le|el|al|bin|bint|ibn|ter|ten|zu|af|y|e)"
+)
 _SUFFIX = r"(?:Jr|Sr|II|III|IV)\b\.?"
 CAPITAL: Final = rf"(?:(?:[OD]['’]|Ma?c|[Aa]l-)?[{_UPPER}][{_LETTER}'’]{{0,40}}(?:-[{_LETTER}\d'’]{{1,40}}){{0,4}})"
 """One capitalised word: Smith, O'Neil, McArdle, Al-Sayed, Smith-Jones, VANDERBERG."""
@@ -38,15 +40,19 @@ _HOSPITAL_KINDS = (
     "Health(?:care)? (?:System|Services?|Trust|Board|Cent(?:er|re)|Network|Group|Partners)|"
     "Healthcare|Imaging (?:Cent(?:er|re)|Associates|Group|Partners)|Radiology (?:Associates|Group|Partners)|"
     "NHS (?:Foundation )?Trust|Foundation Trust|University|Institute|Klinikum|Klinik|Krankenhaus|Spital|"
-    "(?:Breast |Women's |Advanced |Open |Diagnostic )Imaging|(?:Orthopaedic|Orthopedic|Spine|Heart|Eye|MRI|Imaging) (?:Cent(?:er|re)|Institute)|Health District|"
-    "(?:Cardiology|Orthop(?:a)?edics?|Neurology|Pulmonary|Oncology|Cancer|Family|Surgical|Women's|Vascular) (?:Partners|Associates|Group|Practice)|"
+    "(?:Breast |Women's |Advanced |Open |Diagnostic )Imaging|(?:Orthopaedic|Orthopedic|Spine|Heart|Eye|MRI|"
+    "Imaging) (?:Cent(?:er|re)|Institute)|Health District|"
+    "(?:Cardiology|Orthop(?:a)?edics?|Neurology|Pulmonary|Oncology|Cancer|Family|Surgical|Women's|"
+    "Vascular) (?:Partners|Associates|Group|Practice)|"
     "Ziekenhuis|Sanatorium|Hospice|Polyclinic|Surgery Cent(?:er|re)|Cancer Cent(?:er|re)|Diagnostics)"
 )
 _HOSPITAL_WORD = f"(?:{_HOSPITAL_KINDS}|{_HOSPITAL_KINDS.upper()})"
 _CONTACT = (
-    r"(?:(?:discussed|reviewed|communicated|spoken|spoke|talked|agree[ds]?|concur(?:red|s)?|conferred|relayed|shared|correlated|co-?signed|phoned)\s+(?:\w+\s+){0,3}?(?:with|to|by|w/)|"
+    r"(?:(?:discussed|reviewed|communicated|spoken|spoke|talked|agree[ds]?|concur(?:red|s)?|conferred|relayed|shared|"
+    r"correlated|co-?signed|phoned)\s+(?:\w+\s+){0,3}?(?:with|to|by|w/)|"
     r"(?:telephoned|informed|notified|called|paged|phoned|contacted|alerted|told|emailed)(?:\s+(?:to|by))?|"
-    r"(?:dictated|signed|reported|read|interpreted|verified|approved|authenticated|transcribed|typed|referred|requested|"
+    r"(?:dictated|signed|reported|read|interpreted|verified|approved|authenticated|transcribed|typed|referred|"
+    r"requested|"
     r"ordered|performed|seen|examined|finali[sz]ed|authori[sz]ed|attested|supervised|accompanied|treated|operated|"
     r"injected|scanned|protocolled|prepared|entered|checked|written|consented)\s+(?:electronically\s+)?(?:on\s+"
     + DATE
@@ -65,7 +71,11 @@ def _person_end(words: list[str], *, first_is_name: bool) -> int:
         bare = word.strip(".,")
         before = [one.strip(".,") for one in words[:count]]
         after_given = count > 0 and (all(len(one) == 1 or is_given_name(one) for one in before) or len(before[-1]) == 1)
-        if count > 0 and all(len(one) == 1 for one in before) or (count == 0 and bare.istitle() and is_also_surname(bare)):
+        if (
+            count > 0
+            and all(len(one) == 1 for one in before)
+            or (count == 0 and bare.istitle() and is_also_surname(bare))
+        ):
             count += 1
             continue
         shouted = count > 0 and bare.isupper() and len(bare) > 1 and is_english(bare) and not is_given_name(bare)
@@ -90,13 +100,14 @@ def _replace_person(match: re.Match[str], *, first_is_name: bool) -> str:
 
 _CARET = re.compile(rf"\b[{_LETTER}'’-]{{2,}}\^[{_LETTER}][{_LETTER}'’.-]*(?:\^[{_LETTER}'’.-]*)*")
 _DEGREED = re.compile(rf"\b(?P<person>{_PERSON})(?:,?\s+{_DEGREE}(?![\w])\.?)+")
-_TITLED = re.compile(rf"\b{_TITLE}\s*(?:{_TITLE}\s*)*(?P<person>{_PERSON})")
+_TITLED = re.compile(rf"\b{_TITLE}[ \t]*(?:{_TITLE}[ \t]*)*(?P<person>{_PERSON})")
 _TITLED_LOW = re.compile(
     rf"\b(?:dr|prof|mr|mrs|ms|miss)\.?\s+(?:{_PARTICLE}\s+){{0,2}}(?P<person>[{_LETTER}][{_LETTER}'’-]+)", re.IGNORECASE
 )
 _CONTACTED = re.compile(
     rf"\b(?i:{_CONTACT})\b\s*[:,]?\s*(?:(?i:with|by|is|was|the|his|her|nurse|sister|doctor|dr\.?|prof\.?|mr\.?|"
-    rf"mrs\.?|ms\.?|attending|resident|radiologist|surgeon|consultant|registrar|RN|NP|PA)\s+){{0,3}}(?P<person>{_PERSON}(?:,\s+{_PERSON})?)"
+    rf"mrs\.?|ms\.?|attending|resident|radiologist|surgeon|consultant|registrar|RN|NP|"
+    rf"PA)\s+){{0,3}}(?P<person>{_PERSON}(?:,\s+{_PERSON})?)"
 )
 _REVERSED = re.compile(
     rf"(?m)\b(?P<person>{CAPITAL},[ \t]+{CAPITAL}(?:[ \t]+(?:{INITIAL}|[{_UPPER}]\b|{CAPITAL})){{0,2}})"
@@ -111,7 +122,8 @@ _HOSPITAL = re.compile(
     rf"Women|Neurology)|(?:,?[ \t]+{_HOSPITAL_WORD})+)*"
 )
 _HOSPITAL_OF = re.compile(
-    rf"\b(?:Hospital|Clinic|University|Institute|Hôpital|Hospices?|Ospedale|Policlinico|CHU|Universitätsklinikum|Klinikum|"
+    rf"\b(?:Hospital|Clinic|University|Institute|Hôpital|Hospices?|Ospedale|Policlinico|CHU|Universitätsklinikum|"
+    rf"Klinikum|"
     rf"Krankenhaus|Clinique|Clínica|Azienda)(?:[ \t]+(?:of|de|del|della|di|the|la|St\.?|Saint|San|"
     rf"Santa|{CAPITAL})){{1,5}}"
 )
@@ -126,7 +138,9 @@ def _replace_hospital(match: re.Match[str]) -> str:
     """Leading words of prose stay ("At the Emergency Department of Mercy Hospital")."""
     pieces = re.split(r"(\s+)", match.group(0))
     words = pieces[::2]
-    strange = [i for i, word in enumerate(words) if not is_ordinary(word) or (is_also_surname(word) and not word.isupper())]
+    strange = [
+        i for i, word in enumerate(words) if not is_ordinary(word) or (is_also_surname(word) and not word.isupper())
+    ]
     if not strange:
         return match.group(0)
     start = strange[0]

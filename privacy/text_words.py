@@ -9,6 +9,29 @@ from __future__ import annotations
 import re
 from functools import cache
 from importlib.resources import files
+from typing import Final
+
+from privacy.surrogates import MARKS
+
+UPPER: Final = "A-ZÀ-ÖØ-ÞĀ-ŽȘȚ"  # Latin Extended-A mixes cases: `_capitalised` asks again
+LETTER: Final = r"[^\W\d_]"
+WORD: Final = rf"{LETTER}+(?:['’`-]{LETTER}+)*"
+TOKEN: Final = re.compile(rf"(?<![\w{MARKS}@.])(?<![A-Za-z]['’]){WORD}(?![\w@])")
+_SIGNS = (
+    r"(?:diseases?|syndromes?|signs?|fractures?|nodes?|nodules?|cysts?|lines?|lesions?|deformit(?:y|ies)|"
+    r"classification|grades?|"
+    r"grading|types?|stages?|scores?|scale|criteria|index|indices|angles?|law|ligaments?|ducts?|spaces?|pouch|fossa|"
+    r"canal|foramen|loop|"
+    r"tumou?rs?|lymphoma|sarcoma|anomal(?:y|ies)|malformations?|hernias?|tubes?|catheters?|lines?|ports?|stents?|"
+    r"shunts?|drains?|filters?|"
+    r"procedure|operation|view|rings?|bod(?:y|ies)|contracture|aneurysms?|ulcers?|o?esophagus|pals(?:y|ies)|"
+    r"phenomenon|triad|"
+    r"sulcus|gyrus|area|arter(?:y|ies)|veins?|plexus|capsule|fascia|pad|ganglion|cave|triangle|thyroiditis|arthropathy|"
+    r"dementia|cell|cells|fissures?|membrane|rods?|nails?|screws?|wires?|plates?|prosthesis|valve|formula|ratio|units?|"
+    r"transition|maneuver|manoeuvre|test|stain|method|equation)"
+)
+BEFORE_A_SIGN: Final = re.compile(rf"(?:['’]s)?(?:[ \t-]{WORD}(?:['’]s)?)?[ \t]+{_SIGNS}\b", re.IGNORECASE)
+"""What stands between a surname and the disease, sign or tool that is named after it."""
 
 
 @cache
@@ -18,14 +41,17 @@ def _words(name: str) -> frozenset[str]:
 
 
 _MEDICAL_ENDING = re.compile(
-    r"\w{3}(?:graph(?:y|ic|s)?|grams?|(?<!a)itis|itides|os[ie]s|omas?|omata|ectas[ie]s|path(?:y|ies|ic)|tomy|stomy|scop(?:y|ic)|"
+    r"\w{3}(?:graph(?:y|ic|s)?|grams?|(?<!a)itis|itides|os[ie]s|omas?|omata|ectas[ie]s|path(?:y|ies|ic)|tomy|stomy|"
+    r"scop(?:y|ic)|"
     r"log(?:y|ist|ists|ical)|a?emi[ac]|plast[yi]\w*|megaly|penia|algia|cytes?|cytic|genic|trophy|plasia|pnoea|pnea|"
     r"rrh(?:age|agic|oea|ea)|metry|metric|axial|bilateral|lateral|ectatic|otic|sclerotic|thoracic|sternal|costal|"
     r"phrenic|vertebral|cranial|spinal|hilar|basilar|cardial|vascular|pulmonary|ventricular|arterial|venous|"
     r"pleural|peritoneal|abdominal|pelvic|renal|hepatic|splenic|gastric|ileal|jejunal|colonic|osseous|articular|"
     r"muscular|cutaneous|dural|arachnoid|meningeal|hyoid|glottic|tracheal|bronchial|alveolar|lobar|lobular|acinar|"
-    r"nodular|cystic|fibrotic|calcific|densit(?:y|ies)|intens(?:e|ity|ities)|dense|attenuat(?:ed|ing|ion)|lucen(?:t|cy|cies)|"
-    r"\w{2}(?:mab|nib|vir|cillin|mycin|azole|statin|pril|sartan|olol|floxacin|cycline|parin|dipine|tidine|gliptin|gliflozin|glutide))$"
+    r"nodular|cystic|fibrotic|calcific|densit(?:y|ies)|intens(?:e|ity|ities)|dense|attenuat(?:ed|ing|ion)|lucen(?:t|"
+    r"cy|cies)|"
+    r"\w{2}(?:mab|nib|vir|cillin|mycin|azole|statin|pril|sartan|olol|floxacin|cycline|parin|dipine|tidine|gliptin|"
+    r"gliflozin|glutide))$"
 )
 _ENGLISH_ENDING = re.compile(
     r"(?:tension|ation|ations|ing|edly?|ous|ular|ical|ated|ened|ized|ised|ments?|ness|ly|sions?|tions?|[it]ies)$"
@@ -36,10 +62,13 @@ _MEDICAL_BEGINNING = re.compile(
     r"spondyl|craniot|cranio|ventriculo|vertebro|costo|sterno|thoraco|laparo|cortico|micro|macro|multi|postop|preop|"
     r"subcut|subseg|subph|subdi|subca|subpl|extra|endo|radio|electro|cerebro|cerebell|dextro|levo|kypho|scolio|arthro|"
     r"tracheo|oesoph|esoph|pancreat|duoden|splen|ureter|prostat|uter|arterio|atheros|metast|calcif|degenerat)\w*"
-    r"(?:al|ally|ar|ic|ous|ed|ent|ary|ia|ias|is|es|ion|ions|ity|ive|oid|um|us|ae|a|ine|ing|ise|ize|ure|ures|ant|ex|ces|ness|y|ate|s|ment|"
+    r"(?:al|ally|ar|ic|ous|ed|ent|ary|ia|ias|is|es|ion|ions|ity|ive|oid|um|us|ae|a|ine|ing|ise|ize|ure|ures|ant|ex|"
+    r"ces|ness|y|ate|s|ment|"
     r"gram|graphy|scope)$"
 )
-_PREFIXED = re.compile(r"(?:non|post|pre|sub|supra|semi|super|re|un|bi|tri|mid|trans|ultra|pseudo|anti|over|under)(?P<rest>[a-z]{5,})$")
+_PREFIXED = re.compile(
+    r"(?:non|post|pre|sub|supra|semi|super|re|un|bi|tri|mid|trans|ultra|pseudo|anti|over|under)(?P<rest>[a-z]{5,})$"
+)
 
 
 def is_ordinary(word: str) -> bool:
@@ -79,9 +108,12 @@ def is_eponym(word: str) -> bool:
 
 
 _ALSO_SURNAMES = frozenset(
-    "young white green rich short little long price hand head foot day march may april june august good small king post read sharp more "
-    "man ward wall black brown gray grey stone wood hill best case field page power love hope mark marks burns park parks pain bone "
-    "heart ray waters early deep house bond gross robin cross joy tia pons per bud manning fleming browning harding golding keating downing dowling honing".split()
+    "young white green rich short little long price hand head foot day march may april june august good small king pos"
+    "t read sharp more "
+    "man ward wall black brown gray grey stone wood hill best case field page power love hope mark marks burns park pa"
+    "rks pain bone "
+    "heart ray waters early deep house bond gross robin cross joy tia pons per bud manning fleming browning harding go"
+    "lding keating downing dowling honing".split()
 )
 
 
@@ -103,3 +135,13 @@ def is_known(word: str) -> bool:
 
 def _bare(word: str) -> str:
     return re.sub(r"(?:['’]s|['’]|\.)$", "", word.lower())
+
+
+def may_be_name(word: str) -> bool:
+    """Capitalised, and no word of medicine."""
+    return word[0].isupper() and len(word) > 1 and (is_given_name(word) or not is_ordinary(word))
+
+
+def text_after(match: re.Match[str]) -> str:
+    """A little of what follows a match."""
+    return match.string[match.end() : match.end() + 60]

@@ -4,8 +4,8 @@ A header that says nothing of burned-in text is no evidence, and few scanners fi
 top-hat keeps what is thinner than a stroke of a letter, its components are kept where they have a letter's size and
 shape, and four or more of one height on one line are text. A lone side marker (`L`, `R`) is none, and stays.
 
-Measured on text drawn over real images and on untouched ones (docs/deidentification.md). It is a sieve and no reader: text
-smaller than about seven pixels, handwriting, and letters paler than their surroundings pass it.
+Measured on text drawn over real images and on untouched ones (docs/deidentification.md). It is a sieve and no reader:
+text smaller than about seven pixels, handwriting, and letters paler than their surroundings pass it.
 """
 
 from __future__ import annotations
@@ -97,7 +97,9 @@ def _letters(strokes: npt.NDArray[np.bool_], grey: npt.NDArray[np.float32]) -> l
         height, width = rows.stop - rows.start, columns.stop - columns.start
         filled = sizes[number] / (height * width)
         if _LEAST_HEIGHT <= height <= most and width <= 1.6 * height and 0.15 <= filled <= 0.95:
-            found.append(Mark(rows.start, rows.stop, columns.start, columns.stop, _mean(labels[box] == number, grey[box])))
+            found.append(
+                Mark(rows.start, rows.stop, columns.start, columns.stop, _mean(labels[box] == number, grey[box]))
+            )
     return found
 
 

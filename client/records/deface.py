@@ -1,14 +1,14 @@
 """Defacing: the outside of a head is erased, so that no face can be rendered from what is kept.
 
-A slice whose position is not known (all that a DICOM file or a picture says of itself) loses the outermost `DEPTH_MM` of
-the head, and whatever bulges out of the head's ellipse (nose, ears): in its front half where the slice is axial and says
-so, all around where it is sagittal, coronal or silent. A volume with a known orientation loses, in front, everything
-outside an ellipsoid around the brain, which is anchored at the vertex (face, orbits, teeth), and each slice's front as
-above. Erased means air or the darkest value.
+A slice whose position is not known (all that a DICOM file or a picture says of itself) loses the outermost `DEPTH_MM`
+of the head, and whatever bulges out of the head's ellipse (nose, ears): in its front half where the slice is axial and
+says so, all around where it is sagittal, coronal or silent. A volume with a known orientation loses, in front,
+everything outside an ellipsoid around the brain, which is anchored at the vertex (face, orbits, teeth), and each
+slice's front as above. Erased means air or the darkest value.
 
-Simple on purpose, and no match for a dedicated tool: the back of the head, the ears in axial slices and the frame of the
-orbits may stay, cortex close to the skull may go. The standard calls this "clean recognizable visual features" (PS3.15
-E.3.2); a determined comparison with another scan of the same person is not excluded by it.
+Simple on purpose, and no match for a dedicated tool: the back of the head, the ears in axial slices and the frame of
+the orbits may stay, cortex close to the skull may go. The standard calls this "clean recognizable visual features"
+(PS3.15 E.3.2); a determined comparison with another scan of the same person is not excluded by it.
 """
 
 from __future__ import annotations
@@ -77,9 +77,9 @@ def face_of_slice(values: Values, *, ct: bool, spacing: tuple[float, float] | No
     if head is None:
         raise Refused(Reason.HEAD_NOT_DEFACED)
     height, width = spacing or _guessed_spacing(head)
-    deep = ndimage.distance_transform_edt(np.pad(head, 1), sampling=(height, width))[1:-1, 1:-1]
-    kept = (deep > DEPTH_MM) & _ellipse(head)
-    face = ~kept
+    core = head & _ellipse(head)  # without what bulges out, so that the skin under a nose is skin too
+    deep = ndimage.distance_transform_edt(np.pad(core, 1), sampling=(height, width))[1:-1, 1:-1]
+    face = deep <= DEPTH_MM
     if axial:
         middle = np.nonzero(head.any(1))[0].mean()
         face &= (np.arange(head.shape[0]) < middle)[:, None]
@@ -162,7 +162,7 @@ def _ellipse(head: Mask) -> Mask:
 
 
 def _below_the_brain(head: Mask, spacing: tuple[float, float, float]) -> Mask | None:
-    """In front of the brain's middle, whatever lies outside its ellipsoid; None where the vertex is not in the volume."""
+    """In front of the brain's middle, whatever lies outside its ellipsoid; None where the vertex is missing."""
     areas = head.sum((0, 1))
     levels = np.nonzero(areas)[0]
     top = int(levels[-1])

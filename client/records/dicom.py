@@ -14,6 +14,8 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+from client.records.burned_text import shows_text
+from client.records.deface import Mask, erase, face_of_slice, is_head
 from client.records.dicom_frames import (
     FrameFacts,
     acquisition_contrast,
@@ -24,8 +26,6 @@ from client.records.dicom_frames import (
     timing,
 )
 from client.records.dicom_pixels import canonical, decoded_frames
-from client.records.burned_text import shows_text
-from client.records.deface import Mask, erase, face_of_slice, is_head
 from client.records.errors import Refused
 from client.records.flows import flow_of, mri_sequence
 from client.records.intensity import AIR
@@ -161,7 +161,12 @@ def clean_frame(header: Any, stored: Any, number_: int, facts: ObjectFacts, rule
 
 
 def _face(
-    header: Any, turned: Plane, of_frame: FrameFacts, facts: ObjectFacts, rules: ReadingRules, spacing: tuple[float, float]
+    header: Any,
+    turned: Plane,
+    of_frame: FrameFacts,
+    facts: ObjectFacts,
+    rules: ReadingRules,
+    spacing: tuple[float, float],
 ) -> Mask | None:
     """What is to be erased of a head; None of anything else, and where the header says that no face can be seen."""
     if rules.head_scans == "allow" or str(header.get("RecognizableVisualFeatures") or "").strip().upper() == "NO":

@@ -116,9 +116,7 @@ class JobReader:
         if job.row is not None:
             return image.read(content, job.row, image_size=self.image_size, rules=self.rules)
         if is_dicom(content):
-            return dicom.read(
-                content, image_size=self.image_size, with_known=self.with_reports, rules=self.rules
-            )
+            return dicom.read(content, image_size=self.image_size, with_known=self.with_reports, rules=self.rules)
         picture = job.path.suffix.lower() in PICTURE_SUFFIXES or is_picture(content)
         return Quarantined(Reason.NOT_IN_INDEX if job.indexed or picture else Reason.NOT_AN_IMAGE)
 

@@ -1,10 +1,11 @@
 """A de-identified copy of a DICOM tree, to share within the hospital. Ingest itself keeps no data set at all.
 
 Two layers, each enough alone for every element of PS3.15 table E.1-1: a closed list of elements and values
-(`privacy.copied_elements`), and then the table's actions (`privacy.basic_profile`). Pixels are decoded and written anew,
-frame by frame, so that nothing rides along in a compressed stream, in unused bits or behind the image. What ingest would
-refuse is left out, what it would deface is defaced. Names of files and folders are keyed hashes, as are patient, accession
-number and UIDs: two copies under one key fit each other and the store; without the key nobody goes back.
+(`privacy.copied_elements`), and then the table's actions (`privacy.basic_profile`). Pixels are decoded and written
+anew, frame by frame, so that nothing rides along in a compressed stream, in unused bits or behind the image. What
+ingest would refuse is left out, what it would deface is defaced. Names of files and folders are keyed hashes, as are
+patient, accession number and UIDs: two copies under one key fit each other and the store; without the key nobody goes
+back.
 """
 
 from __future__ import annotations
@@ -36,7 +37,15 @@ from privacy.keys import SiteKeys
 from protocol.version import VERSION
 
 _UIDS = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID")
-_EMPTY = ("PatientBirthDate", "PatientSex", "StudyDate", "StudyTime", "ReferringPhysicianName", "StudyID", "Manufacturer")
+_EMPTY = (
+    "PatientBirthDate",
+    "PatientSex",
+    "StudyDate",
+    "StudyTime",
+    "ReferringPhysicianName",
+    "StudyID",
+    "Manufacturer",
+)
 """Elements of type 2: an image is not valid without them, empty as they are."""
 _METHODS = {
     "113100": "Basic Application Confidentiality Profile",

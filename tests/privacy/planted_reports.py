@@ -1,9 +1,10 @@
 """The adversary of report de-identification: phantom reports in real-world clothes, with planted identifiers.
 
 Written against the rules and not with them: names, addresses and numbers come from `faker` in many locales, layouts and
-date formats from four lists: the rules were tuned on the `first`; each later one was written before the one before it was
-opened, run once, and only then tuned on as well. What each gave when it was first run: docs/deidentification.md. A planted value survives when a telling part of it stands in the result as a word more often
-than in the report without anything planted.
+date formats from four lists: the rules were tuned on the `first`; each later one was written before the one before it
+was opened, run once, and only then tuned on as well. What each gave when it was first run: docs/deidentification.md. A
+planted value survives when a telling part of it stands in the result as a word more often than in the report without
+anything planted.
 
     python tests/privacy/planted_reports.py first|second|third|fourth [reports] [first seed]
 """
@@ -30,9 +31,11 @@ LOCALES = {
     "first": "en_US en_GB en_IN es_MX fr_FR de_DE it_IT pl_PL pt_BR nl_NL sv_SE tr_TR zu_ZA hr_HR".split(),
     "second": "en_US en_CA en_IE en_NZ es_ES fr_CA de_CH de_AT pt_PT cs_CZ da_DK fi_FI hu_HU ro_RO yo_NG no_NO fil_PH "
     "et_EE sk_SK lt_LT".split(),
-    "third": "en_US en_AU en_GB en_NZ es_AR es_CO es_CL fr_BE nl_BE sl_SI lv_LV ga_IE it_IT pl_PL pt_BR az_AZ id_ID tw_GH "
+    "third": "en_US en_AU en_GB en_NZ es_AR es_CO es_CL fr_BE nl_BE sl_SI lv_LV ga_IE it_IT pl_PL pt_BR az_AZ id_ID tw"
+             "_GH "
     "de_DE sv_SE tr_TR".split(),
-    "fourth": "en_US en_GB en_AU en_CA es_ES fr_CH de_AT it_IT nl_NL pl_PL ro_RO hu_HU hr_HR fi_FI no_NO da_DK pt_BR zu_ZA yo_NG "
+    "fourth": "en_US en_GB en_AU en_CA es_ES fr_CH de_AT it_IT nl_NL pl_PL ro_RO hu_HU hr_HR fi_FI no_NO da_DK pt_BR z"
+              "u_ZA yo_NG "
     "en_IN tr_TR".split(),
 }  # fmt: skip
 #: Words of places and institutions that tell nothing alone.
@@ -41,9 +44,9 @@ GENERIC = frozenset(
     suite ste flat unit floor hospital clinic medical center centre general university health care infirmary regional
     community memorial of the saint new north south east west port lake mount county city old upper lower box and www
     http https com org net mail example pacs view edu studio rue via calle van von der den de del la le los las da dos
-    san santa junior senior jr sr iii room ward house our lady day breast imaging district base affairs veterans orthopaedic associates
-    radiology pllc llp nhs trust children children's infirmary diagnostics institute spine cardiology partners group care holy acc mrn
-    cross mri centro mater studio tel mid ext""".split()
+    san santa junior senior jr sr iii room ward house our lady day breast imaging district base affairs veterans
+    orthopaedic associates radiology pllc llp nhs trust children children's infirmary diagnostics institute spine
+    cardiology partners care holy acc mrn cross mri centro mater studio tel mid ext""".split()
 )
 _SLOT = re.compile(r"\{(\w+?)(\d*)(?:\.(\w+))?\}")
 
@@ -126,7 +129,9 @@ class _Values:
     def _date(self) -> str:
         rng = self._rng
         day, month, year = rng.randint(1, 28), rng.randint(1, 12), rng.choice([*range(1928, 1999), *range(2012, 2026)])
-        name = "January February March April May June July August September October November December".split()[month - 1]
+        name = "January February March April May June July August September October November December".split()[
+            month - 1
+        ]
         weekday = rng.choice("Monday Tuesday Wednesday Thursday Friday".split())
         ordinal = {1: "st", 2: "nd", 3: "rd"}.get(day % 10 if day not in (11, 12, 13) else 0, "th")
         return rng.choice(self._layouts.DATES).format(
@@ -177,9 +182,9 @@ class _Values:
         return _latin(self._fake(self._rng.choice(("en_US", "en_GB", "en_CA"))).city())
 
     def _zip(self) -> str:
-        return self._rng.choice([self._digits("?? #####").replace("??", "TX"), "MA 0" + self._digits("####"),
-                                 "OH " + self._digits("#####-####"), self._digits("LS#") + " " + self._digits("#") + "QT",
-                                 "K" + self._digits("#") + "A " + self._digits("#") + "B" + self._digits("#")])  # fmt: skip
+        made = self._digits("TX ##### MA ##### OH #####-#### LS# #QT K#A #B#").split()
+        pairs = [f"{one} {two}" for one, two in zip(made[::2], made[1::2], strict=True)]
+        return self._rng.choice([*pairs, self._digits("?? #####")])
 
     def _hospital(self) -> str:
         rng, fake = self._rng, self._fake(self._rng.choice(("en_US", "en_GB", "en_CA", "en_IE")))
@@ -221,7 +226,12 @@ def _phantom_reports() -> list[tuple[str, str, str]]:
         for population in POPULATIONS.values():
             patient = draw_patient(rng, population)
             for region in regions_of(patient, flows):
-                made.append((report(patient, population, region, flows), *region_sentences(patient.finding(region), region, rng)))
+                made.append(
+                    (
+                        report(patient, population, region, flows),
+                        *region_sentences(patient.finding(region), region, rng),
+                    )
+                )
     return made
 
 
@@ -260,7 +270,11 @@ def telling_parts(kind: str, value: str) -> list[str]:
     parts = [part for part in re.split(r"[^\w]+|_", value) if part]
     if kind in ("age", "time"):
         return [value] if kind == "time" else parts
-    kept = [part for part in parts if part.lower() not in GENERIC and (len(part) >= 3 or (part.isdigit() and len(part) >= 4))]
+    kept = [
+        part
+        for part in parts
+        if part.lower() not in GENERIC and (len(part) >= 3 or (part.isdigit() and len(part) >= 4))
+    ]
     return kept if kept else [value]
 
 

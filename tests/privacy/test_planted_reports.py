@@ -28,7 +28,9 @@ def reports() -> list[tuple[PlantedReport, str]]:
     return [(report, deidentify(report.text)) for report in made]
 
 
-def test_the_search_for_survivors_finds_them_in_every_untreated_report(reports: list[tuple[PlantedReport, str]]) -> None:
+def test_the_search_for_survivors_finds_them_in_every_untreated_report(
+    reports: list[tuple[PlantedReport, str]],
+) -> None:
     assert all(survivors(report, report.text) for report, _ in reports)
 
 
@@ -67,6 +69,8 @@ def test_a_rule_that_is_left_out_is_noticed(rule: str, monkeypatch: pytest.Monke
 def test_the_names_of_the_adversary_are_not_our_own_list() -> None:
     from privacy.text_words import is_given_name
 
-    people = [value for number in range(200) for kind, value in planted_report(number, "second").planted if kind == "name"]
+    people = [
+        value for number in range(200) for kind, value in planted_report(number, "second").planted if kind == "name"
+    ]
     parts = {part for value in people for part in planted_reports.telling_parts("name", value)}
     assert sum(map(is_given_name, parts)) < 0.35 * len(parts)

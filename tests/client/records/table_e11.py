@@ -1,10 +1,10 @@
-"""A DICOM file in which every element of PS3.15 table E.1-1 holds a value that can be recognised wherever it turns up."""
+"""A data set in which every element of PS3.15 table E.1-1 holds a value that can be recognised wherever it is."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from pydicom.datadict import dictionary_VR, dictionary_VM, keyword_for_tag
+from pydicom.datadict import dictionary_VM, dictionary_VR, keyword_for_tag
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 from pydicom.tag import Tag
@@ -13,8 +13,9 @@ from privacy.basic_profile import table_tags
 
 #: Of repeating groups: the overlay's data, description, subtype and label, and a curve's; (group, element, VR).
 REPEATED = (
-    (0x6000, 0x3000, "OW"), (0x6000, 0x0022, "LO"), (0x6000, 0x0045, "LO"), (0x6000, 0x1500, "LO"), (0x6000, 0x4000, "LT"),
-    (0x6002, 0x3000, "OW"), (0x6002, 0x0022, "LO"), (0x5000, 0x3000, "OW"), (0x5000, 0x0022, "LO"), (0x5002, 0x2500, "LO"),
+    (0x6000, 0x3000, "OW"), (0x6000, 0x0022, "LO"), (0x6000, 0x0045, "LO"), (0x6000, 0x1500, "LO"),
+    (0x6000, 0x4000, "LT"), (0x6002, 0x3000, "OW"), (0x6002, 0x0022, "LO"), (0x5000, 0x3000, "OW"),
+    (0x5000, 0x0022, "LO"), (0x5002, 0x2500, "LO"),
 )  # fmt: skip
 _SPARED = {"SpecificCharacterSet"}
 
@@ -29,10 +30,14 @@ class Planter:
         """A value of a value representation, or None where it cannot hold anything that could be recognised."""
         number = 7_310_000 + 17 * len(self.marks)
         made = {
-            "PN": f"Zq{number}^Qx{number}", "UI": f"1.2.826.0.1.{number}", "DA": f"19{number % 90 + 10}0{number % 9 + 1}17",
-            "TM": f"{number % 14 + 10}{number % 50 + 10}37.{number % 1000000:06d}", "DT": f"19450{number % 9 + 1}13101112.{number % 1000000:06d}",
-            "AS": f"{number % 900 + 100:03d}Y", "IS": str(number), "DS": str(number), "UR": f"https://zq{number}.example/x",
-            "AE": f"ZQ{number}", "CS": f"ZQ{number}", "SH": f"Zq{number}", "LO": f"Zq{number} lo", "ST": f"Zq{number} st",
+            "PN": f"Zq{number}^Qx{number}", "UI": f"1.2.826.0.1.{number}", "DA": f"19{number % 90 + 10}0"
+                                                                                 f"{number % 9 + 1}17",
+            "TM": f"{number % 14 + 10}{number % 50 + 10}37.{number % 1000000:06d}", "DT": f"19450{number % 9 + 1}13101"
+                                                                                          f"112.{number % 1000000:06d}",
+            "AS": f"{number % 900 + 100:03d}Y", "IS": str(number), "DS": str(number), "UR": f"https://zq{number}.examp"
+                                                                                            f"le/x",
+            "AE": f"ZQ{number}", "CS": f"ZQ{number}", "SH": f"Zq{number}", "LO": f"Zq{number} lo", "ST": f"Zq{number} "
+                                                                                                         f"st",
             "LT": f"Zq{number} lt", "UT": f"Zq{number} ut", "UC": f"Zq{number} uc",
         }.get(vr)  # fmt: skip
         if made is not None:
@@ -72,7 +77,7 @@ def fill(dataset: Dataset, planter: Planter) -> int:
 
 
 def fill_beside(dataset: Dataset, planter: Planter) -> None:
-    """Overlays, curves, an icon, private elements at two depths, and a file's own sequences that hold all of it again."""
+    """Overlays, curves, an icon, and private elements at three depths."""
     for group, element, vr in REPEATED:
         dataset.add_new((group, element), vr, planter.value(vr))
     icon = Dataset()

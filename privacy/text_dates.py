@@ -75,6 +75,11 @@ DATE_RULES: tuple[Rule, ...] = (
     rule(rf"\b{_WEEKDAY}\s(?:the\s)?\d{{1,2}}[-/.]\d{{1,2}}\b(?![-/.]\d)", DATE),
     rule(rf"(?<![\d.-])\b\d{{1,2}}(?:st|nd|rd|th)\s+(?:of\s+)?(?:{_MONTHS}|{_MAY})\b(?:,?\s*{_YEAR}\b)?", DATE),
     rule(rf"(?<![\d.-])\b{_DAY}\s+{_FULL_MONTHS}\b", DATE),
+    rule(
+        r"(?<![\d.-])\b(?:0[1-9]|[12]\d|3[01])[- ]?(?:MAY|May)[- '’]?\d{2}\b|\b(?:MAY|May)-\d{2}\b",
+        DATE,
+        exact_case=True,
+    ),
     rule(rf"{DATE},?[ \t]+\d{{1,2}}h\d{{2}}(?!\w)", DATE),
     rule(rf"\b{_CAPITAL_MONTH}\.?\s{_DAY}\b(?![-.,]?\d){UNIT}", DATE, exact_case=True),
     rule(

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
+from functools import partial
+from pathlib import Path
 
 import nibabel as nib
 import numpy as np
 import pytest
 from pydicom.dataset import Dataset
+from typer.testing import CliRunner
 
 from client.records import dicom, image, nifti
 from client.records.deface import DEPTH_MM, erase, face_of_slice, face_of_volume, is_head
@@ -105,6 +109,27 @@ def test_a_dicom_head_is_defaced_refused_or_allowed(make_dicom: Make, encode: En
     assert (clean[parts["nose"]] == clean.min()).all() and (whole[parts["nose"]] > whole.min()).all()
     assert (clean[parts["brain"]] == whole[parts["brain"]]).mean() >= 0.98
     assert dicom.read(content, rules=REFUSE) == Quarantined(Reason.HEAD_SCAN)
+
+
+@pytest.mark.parametrize(("word", "taken"), [("deface", 1), ("refuse", 0), ("allow", 1)])
+def test_the_sites_policy_decides_at_ingest(make_dicom: Make, tmp_path: Path, word: str, taken: int) -> None:
+    import fedm2g
+    from client.records.store import RecordStore
+
+    run = partial(CliRunner().invoke, fedm2g.app)
+    site, source = tmp_path / "site", tmp_path / "in"
+    assert run(["site", "init", "--name", "a", "--dir", str(site)]).exit_code == 0
+    policy = (site / "site.toml").read_text().replace('head_scans = "deface"', f'head_scans = "{word}"')
+    (site / "site.toml").write_text(policy)
+    source.mkdir()
+    values, parts = _head()
+    make_dicom("CT", values.astype(np.int16), **AXIAL).save_as(source / "a.dcm")
+    options = ["--dir", str(site), "--source", str(source), "--image-size", "128", "--workers", "1", "--json"]
+    figures = json.loads(run(["site", "ingest", *options]).stdout)
+    assert figures["ingested"] == taken and figures["reasons"] == ({} if taken else {"head-scan": 1})
+    if taken:
+        image_ = RecordStore.open(site).read_flow("ct")[2][0]
+        assert (image_[parts["nose"]] == -1024).all() == (word == "deface")
 
 
 def test_front_is_front_however_a_slice_was_stored(make_dicom: Make, encode: Encode) -> None:

@@ -49,13 +49,17 @@ def ingest(
     as_json: Json = False,
 ) -> None:
     """Read a hospital's files into the store, de-identified. Only what is new is added; a bad file never stops it."""
-    site_at(site_dir)
+    _, policy = site_at(site_dir)
     from client.records.ingest import ingest as run
+    from client.records.rules import ReadingRules
     from client.records.sources import Filters
 
     filters = Filters(site_groups=frozenset(site_group or ()), splits=frozenset(split or ()))
+    rules = ReadingRules.of(policy)
     with unusable(), _progress(as_json) as progress:
-        report = run(site_dir, source, image_size=image_size, filters=filters, workers=workers, progress=progress)
+        report = run(
+            site_dir, source, image_size=image_size, filters=filters, workers=workers, rules=rules, progress=progress
+        )
     if as_json:
         typer.echo(json.dumps(report.to_json(), indent=1))
         return
@@ -68,6 +72,28 @@ def ingest(
         typer.echo(
             f"{report.unmatched_reports} reports were left out: no images of exactly one patient have their number."
         )
+
+
+@app.command()
+def deidentify(
+    site_dir: Dir,
+    source: Annotated[Path, typer.Option(help="A DICOM tree; it is only read.")],
+    out: Annotated[Path, typer.Option(help="A new or empty folder for the copy.")],
+    as_json: Json = False,
+) -> None:
+    """Write a de-identified copy of a DICOM tree, to share within the hospital: PS3.15 profile, keyed pseudonyms."""
+    _, policy = site_at(site_dir)
+    from client.records.rules import ReadingRules
+    from client.records.shared_copy import copy_deidentified
+
+    with unusable(), _progress(as_json) as progress:
+        report = copy_deidentified(site_dir, source, out, rules=ReadingRules.of(policy), progress=progress)
+    if as_json:
+        typer.echo(json.dumps(report.to_json(), indent=1))
+        return
+    typer.echo(f"{report.copied} files copied, {report.defaced} of them defaced; {report.refused} files left out.")
+    for reason, count in report.reasons.items():
+        typer.echo(f"  {count:>8}  {reason}")
 
 
 @app.command()

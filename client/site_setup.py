@@ -28,6 +28,9 @@ _COMMENTS = {
     "minimum_count": "no number leaves that counts, or was measured over, fewer patients than this",
     "metrics_leave": "true lets figures measured on patients leave, noised and charged; what was spent always does",
     "allow_non_private": "true lets a study train here without differential privacy: public data only",
+    "burned_in_text": '"refuse" images with text in their pixels, by header or by look, or "allow" them',
+    "secondary_captures": '"refuse" screenshots and scanned paper, or "allow" them; documents are always refused',
+    "head_scans": '"deface" CT and MRI of heads, "refuse" them, or "allow" them as they are',
     "patient_ids": '"pseudo" where patients are known only by guesswork: no patient-level claim is made',
 }
 _HEAD = """\

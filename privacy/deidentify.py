@@ -5,7 +5,8 @@ not in `KEPT` or `IDENTIFYING` is ever parsed. `IDENTIFYING` elements are read f
 keyed hashes, and to know which words to strike from the patient's own reports. Free text in `KEPT` (descriptions) is
 looked at to choose a flow and is never stored: what is stored comes out of the closed vocabularies below.
 
-Not promised: text burned into pixels is only refused where the header or the object class says so.
+Text burned into pixels and faces are the readers' concern (`client.records.burned_text`, `deface`), under the site's
+policy.
 """
 
 from __future__ import annotations
@@ -33,8 +34,9 @@ READ_FOR: Mapping[str, tuple[str, ...]] = {
     "square pixels, and which way is up and left": (
         "PixelSpacing", "ImagerPixelSpacing", "PixelAspectRatio", "PatientOrientation", "ImageOrientationPatient",
     ),
-    "what must be refused: captures, documents, burned-in text, synthetic images, scouts": (
-        "SOPClassUID", "ImageType", "ConversionType", "BurnedInAnnotation", "SyntheticData",
+    "what must be refused or defaced: captures, documents, burned-in text, synthetic images, scouts, faces": (
+        "SOPClassUID", "ImageType", "ConversionType", "BurnedInAnnotation", "SyntheticData", "RecognizableVisualFeatur"
+                                                                                             "es",
     ),
     "which flow, body part and view": (
         "SpecificCharacterSet", "Modality", "BodyPartExamined", "ViewPosition", "StudyDescription",
@@ -180,8 +182,12 @@ BODY_PARTS: Mapping[str, str] = {
     "cardiac": "heart", "chest": "chest", "thorax": "chest", "lung": "chest", "abdomen": "abdomen", "abd": "abdomen",
     "pancreas": "abdomen", "liver": "abdomen", "kidney": "abdomen", "pelvis": "pelvis", "hip": "pelvis",
     "prostate": "pelvis", "brain": "brain", "head": "head", "skull": "head", "neck": "neck", "extremity": "extremity",
-    "hand": "extremity", "wrist": "extremity", "foot": "extremity", "ankle": "extremity", "knee": "extremity",
-    "elbow": "extremity", "shoulder": "extremity", "arm": "extremity", "leg": "extremity", "femur": "extremity",
+    "face": "head", "facial": "head", "sinus": "head", "sinuses": "head", "orbit": "head", "orbits": "head",
+    "mandible": "head", "maxilla": "head", "jaw": "head", "dental": "head", "cranium": "head", "cranial": "head",
+    "cerebral": "brain", "pituitary": "brain", "sella": "brain", "iac": "head", "mastoid": "head", "carotid": "neck",
+    "larynx": "neck", "thyroid": "neck", "hand": "extremity", "wrist": "extremity", "foot": "extremity",
+    "ankle": "extremity", "knee": "extremity", "elbow": "extremity", "shoulder": "extremity", "arm": "extremity",
+    "leg": "extremity", "femur": "extremity",
 }  # fmt: skip
 VIEW_POSITIONS: Mapping[str, str] = {
     "PA": "PA", "AP": "AP", "L": "LATERAL", "LL": "LATERAL", "RL": "LATERAL", "LAT": "LATERAL", "LATERAL": "LATERAL",

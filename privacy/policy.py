@@ -55,6 +55,12 @@ class SitePolicy(BaseModel):
     """Whether figures that were measured on patients may leave, noised and charged. What was spent always does."""
     allow_non_private: bool = False
     """True lets a study train here without differential privacy: for public data only."""
+    burned_in_text: Literal["refuse", "allow"] = "refuse"
+    """Images whose header says that text is burned in, or whose pixels look like it."""
+    secondary_captures: Literal["refuse", "allow"] = "refuse"
+    """Screenshots and scanned paper. Documents (structured reports, PDF) are refused by every policy."""
+    head_scans: Literal["deface", "refuse", "allow"] = "deface"
+    """CT and MRI of heads: without their outside, not at all, or as they are (only where nobody's face can be seen)."""
     patient_ids: Literal["real", "pseudo"] = "real"
     """`pseudo` where patients are known only by guesswork: then no patient-level claim is made."""
 

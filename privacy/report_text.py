@@ -17,28 +17,36 @@ import unicodedata
 from collections.abc import Iterable
 
 from privacy.surrogates import ADDRESS, DATE, HOSPITAL, IDENTIFIER, MARKS, NAME, PHONE, marked, written
-from privacy.text_names import is_ordinary, replace_names
+from privacy.text_beside import replace_beside
+from privacy.text_names import replace_names
 from privacy.text_numbers import replace_numbers
+from privacy.text_unknown import replace_again, replace_unknown
+from privacy.text_words import is_ordinary
 
 LONGEST_WORD = 80
 """What is longer and has no space is no word of medicine; it goes, and keeps no rule busy."""
+
+_ROUNDS = 4
 
 _NUMBER = r"(?:\s*(?:no\.?|nr\.?|num(?:ber)?|id|code|#))"
 _STAFF = (
     r"(?:(?:referring|ordering|attending|requesting|reading|reporting|primary(?: care)?|admitting|"
     r"consulting|performing|"
     r"interpreting|responsible|treating|supervising|family|referred)\s*)?"
-    r"(?:physician|doctor|provider|clinician|radiologist|consultant|surgeon|technologist|radiographer|resident|registrar|"
-    r"operator|transcriptionist|author|by|gp|pcp)s?"
+    r"(?:physician|doctor|provider|clinician|radiologist|consultant|surgeon|technologist|radiographer|resident|"
+    r"registrar|"
+    r"operator|transcriptionist|author|attending|fellow|secretary|nurse|technician|sonographer|typist|scribe|guarantor|"
+    r"requester|referrer|reader|chair|trainee|interpreter|reporter|reviewer|witness|carer|by|gp|pcp)s?"
 )
 _NAME_LABEL = (
-    r"(?:(?:patient|pt|legal|full|maiden|family|last|first|given|middle|mother['’]?s|father['’]?s|guardian)\.?['’]?s?\s*)?"
+    r"(?:(?:(?:patient|pt|legal|full|maiden|family|last|first|given|middle|mother['’]?s|father['’]?s|"
+    r"guardian)\.?['’]?s?\s*)?"
     r"(?:(?<!procedure )(?<!study )(?<!exam )(?<!series )name|surname|forename)s?(?:\s*\((?:last|"
     r"first|family|given)[^)\n]*\))?|"
     rf"(?:next of kin|emergency contact|nok|patient|pt|cc|attn|attention|dear|re|{_STAFF}|"
     r"(?:electronically\s+)?(?:dictated|signed|reported|read|verified|approved|authenticated|transcribed|interpreted|"
     r"typed|requested|ordered|referred|reviewed|finali[sz]ed)(?:\s+(?:electronically|and (?:signed|"
-    r"verified|approved)))?\s+by)"
+    r"verified|approved)))?\s+by|(?:authori[sz]ed|approved|reported|signed|verified|dictated|copy to|from|to)(?=\s*:)))"
 )
 _DATE_LABEL = (
     r"(?:d\.?o\.?b\.?|date of (?:birth|exam(?:ination)?|service|study|report|scan|admission|discharge|dictation|visit)|"
@@ -50,12 +58,14 @@ _DATE_LABEL = (
 _ID_LABEL = (
     rf"(?:m\.?r\.?n\.?{_NUMBER}?|medical record{_NUMBER}?|(?:hospital|patient|pat|pt|hosp|unit|"
     rf"national|member|subscriber|"
-    rf"account|acct|visit|encounter|insurance|policy|study|exam(?:ination)?|case|order|specimen|licen[sc]e|passport|serial|"
+    rf"account|acct|visit|encounter|insurance|policy|study|exam(?:ination)?|case|order|specimen|licen[sc]e|passport|"
+    rf"serial|"
     rf"device|request|report|record|file|chart|requisition|registration|health card|our ref|your ref|"
     rf"document){_NUMBER}|"
     rf"(?:accession|nhs|ssn|social security|nino|pid|csn|fin|npi|chi|episode){_NUMBER}?|acc(?:ession)"
     rf"?\.?{_NUMBER}?\s*[:#]|"
-    rf"(?:our |your )?ref(?:erence)?{_NUMBER}?\s*[:#]|(?:order|case|account|policy|room|bed|chart)\s*[:#])"
+    rf"(?<![\w-])id{_NUMBER}?\s*[:#]|(?:our |your )?ref(?:erence)?{_NUMBER}?\s*[:#]|(?:order|case|account|policy|room|"
+    rf"bed|chart)\s*[:#])"
 )
 _HOSPITAL_LABEL = (
     r"(?:hospital|institution|facility|clinic|practice|organi[sz]ation|health system|referring (?:site|facility))"
@@ -64,13 +74,14 @@ _ADDRESS_LABEL = r"(?:(?:home|street|mailing|postal|patient)?\s*address|residenc
 _PHONE_LABEL = r"(?:(?:home|work|cell|mobile|contact)?\s*(?:tele)?(?:phone|fax|tel|mobile)|call\s?back)"
 _ANY_LABEL = (
     rf"(?:{_NAME_LABEL}|{_DATE_LABEL}|{_ID_LABEL}|{_HOSPITAL_LABEL}|{_ADDRESS_LABEL}|{_PHONE_LABEL}|age|sex|gender|"
-    r"e-?mail|exam(?:ination)?|study|procedure|modality|department|ward|location|findings?|impression|indication|"
+    r"e-?mail|exam(?:ination)?|study|procedure|modality|department|ward|location|g\.?p\.?|radiographer|tel|telephone|"
+    r"phone|fax|forenames?|title|signed|findings?|impression|indication|"
     r"history|technique|comparison|conclusion|report|clinical\s\w+)"
 )
-_END = rf"(?=\s*(?:$|[\n\t;|]|[ ]{{2}}|(?:[,/]\s*)?\b{_ANY_LABEL}\s*[:#]))"
+_END = rf"(?=\s*(?:$|[\n\t;|({MARKS}]|[ ]{{2}}|(?:[,/]\s*)?\b{_ANY_LABEL}\s*[:#]))"
 _LETTERS = r"[^\W\d_]"
 
-_NAMED = re.compile(rf"(?P<label>\b{_NAME_LABEL}\s*[:=#]\s*)(?P<value>[^\n\t;|]{{2,80}}?){_END}", re.IGNORECASE)
+_NAMED = re.compile(rf"(?P<label>\b{_NAME_LABEL}\s*[:=#]\s*)(?P<value>[^\n\t;|{MARKS}]{{2,80}}?){_END}", re.IGNORECASE)
 _DATED = re.compile(
     rf"(?P<label>\b{_DATE_LABEL}\s*[:=]?\s*)(?P<value>(?:\w{{3,9}}\.?\s+)?\d[\w/.:-]*(?:[ "
     rf",]+(?:\w*\d[\d:/.-]*|[ap]\.?m\.?|"
@@ -83,14 +94,18 @@ _NUMBERED = re.compile(
 )
 _PLACED = re.compile(rf"(?P<label>\b{_HOSPITAL_LABEL}\s*[:=]\s*)(?P<value>[^\n\t;|]{{2,80}}?){_END}", re.IGNORECASE)
 _HOUSED = re.compile(
-    rf"(?P<label>\b{_ADDRESS_LABEL}\s*[:=]?\s+)(?P<value>[^\n\t;|]*\d[^\n\t;|]*?){_END}", re.IGNORECASE
+    rf"(?P<label>\b{_ADDRESS_LABEL}\s*[:=]?\s+)(?P<value>[^\n\t;|]{{0,40}}\d[^\n\t;|]{{0,80}}?){_END}", re.IGNORECASE
 )
 _CALLED = re.compile(
-    rf"(?P<label>\b{_PHONE_LABEL}{_NUMBER}?\s*[:=]?\s*)(?P<value>[+(]?\d[\d\s().\-/]{{2,}}\d(?:\s?(?:x|ext\.?)\s?\d+)?)",
+    rf"(?P<label>\b{_PHONE_LABEL}{_NUMBER}?\s*[:=]?\s*)(?P<value>[+(]?\d[\d\s().\-/]{{2,}}\d(?:\s?(?:x|"
+    rf"ext\.?)\s?\d+)?)",
     re.IGNORECASE,
 )
 _STRONG = re.compile(
-    r"name|surname|kin|by\b|physician|radiologist|contact|technologist|transcriptionist", re.IGNORECASE
+    r"name|surname|kin|by\b|physician|radiologist|contact|technologist|transcriptionist|attending|resident|secretary|"
+    r"radiographer|"
+    r"\bcc\b|registrar|fellow|operator",
+    re.IGNORECASE,
 )
 
 _SURROGATE = f"[{MARKS}]"
@@ -110,8 +125,10 @@ _LEADING = re.compile(
     rf"^(?:(?:\b{_ANY_LABEL}\s*[:#]+\s*)(?:(?:Dr|Prof|Mrs?|Ms)\.?\s*)?(?:{_SURROGATE}[\s,;|./-]*)+)+", re.IGNORECASE
 )
 _TRAILING = re.compile(
-    rf"[\s|;]{{0,20}}(?:(?:electronically\s+)?(?:dictated|signed|reported|read|verified|approved|authenticated|transcribed|"
-    rf"interpreted|reviewed)[\w\s]{{0,24}}\b(?:by|on)\s*[:,]?\s*(?:(?:Dr|Prof|Mrs?|Ms)\.?\s*)?{_SURROGATE}(?:[\s,.]*(?:on|at|{_SURROGATE}))*[\s.,]*)+$",
+    rf"[\s|;]{{0,20}}(?:(?:electronically\s+)?(?:dictated|signed|reported|read|verified|approved|authenticated|"
+    rf"transcribed|"
+    rf"interpreted|reviewed)[\w\s]{{0,24}}\b(?:by|on)\s*[:,]?\s*(?:(?:Dr|Prof|Mrs?|"
+    rf"Ms)\.?\s*)?{_SURROGATE}(?:[\s,.]*(?:on|at|{_SURROGATE}))*[\s.,]*)+$",
     re.IGNORECASE,
 )
 
@@ -122,11 +139,16 @@ def deidentify(text: str, *, known: Iterable[str] = ()) -> str:
     Doing it twice changes nothing. A text that was all letterhead gives the empty string.
     """
     text = _plain(marked(text))
+    original = text
     text = _strike(text, known)
-    text = _labelled(text)
-    text = replace_numbers(text)
-    text = replace_names(text)
-    return written(_without_letterhead(text))
+    for _ in range(_ROUNDS):  # what one rule finds tells another where to look
+        before = text
+        text = _labelled_names(replace_numbers(_labelled_numbers(text)))
+        text = replace_again(replace_beside(replace_unknown(replace_names(text))), original)
+        text = _without_letterhead(text)
+        if text == before:
+            break
+    return written(text)
 
 
 def _plain(text: str) -> str:
@@ -151,11 +173,14 @@ def _strike(text: str, known: Iterable[str]) -> str:
     return text
 
 
-def _labelled(text: str) -> str:
+def _labelled_numbers(text: str) -> str:
     text = _HOUSED.sub(rf"\g<label>{ADDRESS}", text)
     text = _CALLED.sub(rf"\g<label>{PHONE}", text)
     text = _DATED.sub(_dated, text)
-    text = _NUMBERED.sub(rf"\g<label>{IDENTIFIER}", text)
+    return _NUMBERED.sub(rf"\g<label>{IDENTIFIER}", text)
+
+
+def _labelled_names(text: str) -> str:
     text = _NAMED.sub(_named, text)
     return _PLACED.sub(_placed, text)
 

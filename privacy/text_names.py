@@ -8,15 +8,16 @@ and `eponyms.txt` protect what is not a name, `given_names.txt` catches what sta
 from __future__ import annotations
 
 import re
-from functools import cache
-from importlib.resources import files
 from typing import Final
 
 from privacy.surrogates import ADDRESS, DATE, HOSPITAL, MARKS, NAME
+from privacy.text_words import is_also_surname, is_english, is_eponym, is_given_name, is_known, is_ordinary
 
 _UPPER = "A-ZÀ-ÖØ-ÞĀĂĄĆČĎĐĒĘĚĞĢĪĮİĶŁĻĽŃŅŇŐŒŘŚŞŠŢŤŪŮŰŲŹŻŽ"
 _LETTER = rf"{_UPPER}a-zß-öø-ÿāăąćčďđēęěğģīįıķłļľńņňőœřśşšţťūůűųźżž"
-_PARTICLE = r"(?:van|von|der|den|de|del|della|di|da|dos|du|la|le|el|al|bin|bint|ibn|ter|ten|zu|af|y|e)"
+_PARTICLE = (
+    r"(?:mac|mc|ní|nic|ui|uí|ó|an|van|von|der|den|de|del|della|di|da|dos|du|la|le|el|al|bin|bint|ibn|ter|ten|zu|af|y|e)"
+)
 _SUFFIX = r"(?:Jr|Sr|II|III|IV)\b\.?"
 CAPITAL: Final = rf"(?:(?:[OD]['’]|Ma?c|[Aa]l-)?[{_UPPER}][{_LETTER}'’]{{0,40}}(?:-[{_LETTER}\d'’]{{1,40}}){{0,4}})"
 """One capitalised word: Smith, O'Neil, McArdle, Al-Sayed, Smith-Jones, VANDERBERG."""
@@ -34,18 +35,24 @@ _TITLE = (
     r"PROFESSOR|Mr|Mrs|MRS|Ms|Mx|Miss|MISS|Doctor|Nurse|Sister|Matron|Sir|Dame|Lord|Lady|Herr|Frau|Señora?|Monsieur|"
     r"Madame|Mme|Mlle|Signora?|Dottore(?:ssa)?)"
 )
-_HOSPITAL_WORD = (
-    r"(?:Hospitals?|HOSPITALS?|Clinics?|CLINIC|Infirmary|INFIRMARY|Medical (?:Cent(?:er|re)|Group|Associates|School)|"
-    r"MEDICAL CENT(?:ER|RE)|Health(?:care)? (?:System|Services?|Trust|Board|Cent(?:er|re)|Network|Group|Partners)|"
-    r"HEALTH SYSTEM|Healthcare|Imaging (?:Cent(?:er|re)|Associates|Group|Partners)|Radiology "
-    r"(?:Associates|Group|Partners)|"
-    r"NHS (?:Foundation )?Trust|Foundation Trust|University|UNIVERSITY|Institute|Klinikum|Klinik|Krankenhaus|Spital|"
-    r"Ziekenhuis|Sanatorium|Hospice|Polyclinic|Surgery Cent(?:er|re)|Cancer Cent(?:er|re)|Diagnostics)"
+_HOSPITAL_KINDS = (
+    "(?:Hospitals?|Clinics?|Infirmary|Medical (?:Cent(?:er|re)|Group|Associates|School)|"
+    "Health(?:care)? (?:System|Services?|Trust|Board|Cent(?:er|re)|Network|Group|Partners)|"
+    "Healthcare|Imaging (?:Cent(?:er|re)|Associates|Group|Partners)|Radiology (?:Associates|Group|Partners)|"
+    "NHS (?:Foundation )?Trust|Foundation Trust|University|Institute|Klinikum|Klinik|Krankenhaus|Spital|"
+    "(?:Breast |Women's |Advanced |Open |Diagnostic )Imaging|(?:Orthopaedic|Orthopedic|Spine|Heart|Eye|MRI|"
+    "Imaging) (?:Cent(?:er|re)|Institute)|Health District|"
+    "(?:Cardiology|Orthop(?:a)?edics?|Neurology|Pulmonary|Oncology|Cancer|Family|Surgical|Women's|"
+    "Vascular) (?:Partners|Associates|Group|Practice)|"
+    "Ziekenhuis|Sanatorium|Hospice|Polyclinic|Surgery Cent(?:er|re)|Cancer Cent(?:er|re)|Diagnostics)"
 )
+_HOSPITAL_WORD = f"(?:{_HOSPITAL_KINDS}|{_HOSPITAL_KINDS.upper()})"
 _CONTACT = (
-    r"(?:(?:discussed|reviewed|communicated|spoken|relayed|shared|correlated|co-?signed|phoned)\s+(?:\w+\s+){0,3}?(?:with|to|by)|"
+    r"(?:(?:discussed|reviewed|communicated|spoken|spoke|talked|agree[ds]?|concur(?:red|s)?|conferred|relayed|shared|"
+    r"correlated|co-?signed|phoned)\s+(?:\w+\s+){0,3}?(?:with|to|by|w/)|"
     r"(?:telephoned|informed|notified|called|paged|phoned|contacted|alerted|told|emailed)(?:\s+(?:to|by))?|"
-    r"(?:dictated|signed|reported|read|interpreted|verified|approved|authenticated|transcribed|typed|referred|requested|"
+    r"(?:dictated|signed|reported|read|interpreted|verified|approved|authenticated|transcribed|typed|referred|"
+    r"requested|"
     r"ordered|performed|seen|examined|finali[sz]ed|authori[sz]ed|attested|supervised|accompanied|treated|operated|"
     r"injected|scanned|protocolled|prepared|entered|checked|written|consented)\s+(?:electronically\s+)?(?:on\s+"
     + DATE
@@ -57,46 +64,23 @@ _CONTACT = (
 )
 
 
-@cache
-def _words(name: str) -> frozenset[str]:
-    lines = files("privacy").joinpath(name).read_text(encoding="utf-8").splitlines()
-    return frozenset(word for line in lines if not line.startswith("#") for word in line.split())
-
-
-_MEDICAL_ENDING = re.compile(
-    r"(?:graph(?:y|ic|s)?|grams?|it[ie]s|os[ie]s|omas?|omata|ectas[ie]s|path(?:y|ies|ic)|tomy|stomy|scop(?:y|ic)|log(?:y|ist|ical)|"
-    r"a?emi[ac]|plast[yi]\w*|megaly|penia|algia|cytes?|genic|trophy|plasia|pnoea|pnea|tension|ation|ations|ing|edly?|ous|"
-    r"ular|ical|ated|ened|ized|ised|ments?|ness|ly|sions?|tions?|metry|metric|axial|bilateral)$"
-)
-
-
-def is_ordinary(word: str) -> bool:
-    """A word of medicine or of any report."""
-    lower = word.lower().rstrip(".,'’s") if word.lower().endswith(("'s", "’s")) else word.lower().rstrip(".,")
-    parts = [part for part in re.split(r"[-/]", lower) if part]
-    return all(
-        len(part) == 1 or part.isdigit() or part in _words("clinical_words.txt") or bool(_MEDICAL_ENDING.search(part))
-        for part in parts
-    )
-
-
-def is_eponym(word: str) -> bool:
-    """A surname that in prose is mostly a sign or a disease."""
-    return all(part in _words("eponyms.txt") for part in re.sub(r"['’]s$", "", word.lower()).split("-"))
-
-
-def is_given_name(word: str) -> bool:
-    """A common given name, in any case."""
-    return word.lower() in _words("given_names.txt")
-
-
 def _person_end(words: list[str], *, first_is_name: bool) -> int:
     """How many of these words are the name: it ends where a word of medicine begins (but `Jane White` has two)."""
     count = 0
     for word in words:
         bare = word.strip(".,")
-        after_given = count > 0 and all(len(one.strip(".,")) == 1 or is_given_name(one) for one in words[:count])
-        if len(bare) > 1 and is_ordinary(bare) and not after_given and not (first_is_name and count == 0):
+        before = [one.strip(".,") for one in words[:count]]
+        after_given = count > 0 and (all(len(one) == 1 or is_given_name(one) for one in before) or len(before[-1]) == 1)
+        if (
+            count > 0
+            and all(len(one) == 1 for one in before)
+            or (count == 0 and bare.istitle() and is_also_surname(bare))
+        ):
+            count += 1
+            continue
+        shouted = count > 0 and bare.isupper() and len(bare) > 1 and is_english(bare) and not is_given_name(bare)
+        known = len(bare) > 1 and (is_ordinary(bare) or shouted)
+        if known and not (after_given and not shouted) and not (first_is_name and count == 0):
             break
         count += 1
     return count
@@ -116,10 +100,14 @@ def _replace_person(match: re.Match[str], *, first_is_name: bool) -> str:
 
 _CARET = re.compile(rf"\b[{_LETTER}'’-]{{2,}}\^[{_LETTER}][{_LETTER}'’.-]*(?:\^[{_LETTER}'’.-]*)*")
 _DEGREED = re.compile(rf"\b(?P<person>{_PERSON})(?:,?\s+{_DEGREE}(?![\w])\.?)+")
-_TITLED = re.compile(rf"\b{_TITLE}\s*(?:{_TITLE}\s*)*(?P<person>{_PERSON})")
-_TITLED_LOW = re.compile(rf"\b(?:dr|prof|mr|mrs|ms|miss)\.?\s+(?P<person>[{_LETTER}][{_LETTER}'’-]+)", re.IGNORECASE)
+_TITLED = re.compile(rf"\b{_TITLE}[ \t]*(?:{_TITLE}[ \t]*)*(?P<person>{_PERSON})")
+_TITLED_LOW = re.compile(
+    rf"\b(?:dr|prof|mr|mrs|ms|miss)\.?\s+(?:{_PARTICLE}\s+){{0,2}}(?P<person>[{_LETTER}][{_LETTER}'’-]+)", re.IGNORECASE
+)
 _CONTACTED = re.compile(
-    rf"\b(?i:{_CONTACT})\b\s*[:,]?\s*(?:(?i:with|by|is|was|the|his|her)\s+)?(?P<person>{_PERSON}(?:,\s+{_PERSON})?)"
+    rf"\b(?i:{_CONTACT})\b\s*[:,]?\s*(?:(?i:with|by|is|was|the|his|her|nurse|sister|doctor|dr\.?|prof\.?|mr\.?|"
+    rf"mrs\.?|ms\.?|attending|resident|radiologist|surgeon|consultant|registrar|RN|NP|"
+    rf"PA)\s+){{0,3}}(?P<person>{_PERSON}(?:,\s+{_PERSON})?)"
 )
 _REVERSED = re.compile(
     rf"(?m)\b(?P<person>{CAPITAL},[ \t]+{CAPITAL}(?:[ \t]+(?:{INITIAL}|[{_UPPER}]\b|{CAPITAL})){{0,2}})"
@@ -134,7 +122,8 @@ _HOSPITAL = re.compile(
     rf"Women|Neurology)|(?:,?[ \t]+{_HOSPITAL_WORD})+)*"
 )
 _HOSPITAL_OF = re.compile(
-    rf"\b(?:Hospital|Clinic|University|Institute|Hôpital|Hospices?|Ospedale|Policlinico|CHU|Universitätsklinikum|Klinikum|"
+    rf"\b(?:Hospital|Clinic|University|Institute|Hôpital|Hospices?|Ospedale|Policlinico|CHU|Universitätsklinikum|"
+    rf"Klinikum|"
     rf"Krankenhaus|Clinique|Clínica|Azienda)(?:[ \t]+(?:of|de|del|della|di|the|la|St\.?|Saint|San|"
     rf"Santa|{CAPITAL})){{1,5}}"
 )
@@ -149,9 +138,12 @@ def _replace_hospital(match: re.Match[str]) -> str:
     """Leading words of prose stay ("At the Emergency Department of Mercy Hospital")."""
     pieces = re.split(r"(\s+)", match.group(0))
     words = pieces[::2]
-    if all(is_ordinary(word) or is_eponym(word) for word in words):
+    strange = [
+        i for i, word in enumerate(words) if not is_ordinary(word) or (is_also_surname(word) and not word.isupper())
+    ]
+    if not strange:
         return match.group(0)
-    start = next(i for i, word in enumerate(words) if not is_ordinary(word))
+    start = strange[0]
     while start > 0 and words[start - 1].lower().rstrip(".") in _PLACE_PREFIX:
         start -= 1
     first_kind = next((i for i, word in enumerate(words) if re.fullmatch(_HOSPITAL_WORD, word)), start)
@@ -188,13 +180,13 @@ def _replace_run(match: re.Match[str]) -> str:
     """Two or more capitalised words: the stretch between words of medicine is a name if it has two words of its own."""
     pieces = re.split(r"(\s+)", match.group(0))
     words = pieces[::2]
-    ordinary = [is_ordinary(word) and not is_given_name(word) for word in words]
+    ordinary = [(is_known(word) if word.isupper() else is_ordinary(word)) and not is_given_name(word) for word in words]
     first = next((i for i, known in enumerate(ordinary) if not known), None)
     if first is None:
         return match.group(0)
     last = max(i for i, known in enumerate(ordinary) if not known)
     stretch = words[first : last + 1]
-    strange = [word for word in stretch if not is_ordinary(word)]
+    strange = [word for word in stretch if not (is_known(word) if word.isupper() else is_ordinary(word))]
     if len(stretch) < 2 or any(word.isupper() and len(word) > 2 for word in strange) and not _shouted_name(strange):
         return match.group(0)
     if all(is_eponym(word) or is_ordinary(word) for word in stretch) and not is_given_name(stretch[0]):
@@ -225,7 +217,7 @@ def replace_names(text: str) -> str:
     text = _PLACE_BESIDE.sub(
         lambda match: match.group(0) if _all_ordinary(match) and not match["after"] else f" {ADDRESS}", text
     )
-    text = _INITIALLED.sub(lambda match: match.group(0) if _all_ordinary(match) else NAME, text)
+    text = _INITIALLED.sub(lambda match: match.group(0) if _only_ordinary(match) else NAME, text)
     text = _RUN.sub(_replace_run, text)
     text = _SINGLE.sub(lambda match: NAME if is_given_name(match.group(0)) else match.group(0), text)
     return _PLACE_IN.sub(_replace_place, text)
@@ -234,6 +226,11 @@ def replace_names(text: str) -> str:
 def _all_ordinary(match: re.Match[str]) -> bool:
     words = [word for word in re.findall(rf"[{_LETTER}'’-]+", match.group(0)) if len(word) > 1]
     return all(is_ordinary(word) or is_eponym(word) for word in words)
+
+
+def _only_ordinary(match: re.Match[str]) -> bool:
+    words = [word for word in re.findall(rf"[{_LETTER}'’-]+", match.group(0)) if len(word) > 1]
+    return all(map(is_ordinary, words))
 
 
 def _any_ordinary(match: re.Match[str]) -> bool:

@@ -9,6 +9,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 from client.records.ingest import Progress, ingest
+from client.records.rules import AS_THEY_ARE
 from client.records.store import RecordStore
 from privacy.keys import SiteKeys
 
@@ -22,6 +23,6 @@ def folder_store(data: Path, *, size: int, progress: Progress | None = None) -> 
     with tempfile.TemporaryDirectory() as temporary:
         site = Path(temporary)
         SiteKeys.create(site, pseudonym_key=_PSEUDONYM_KEY)
-        ingest(site, data, image_size=size, progress=progress)
+        ingest(site, data, image_size=size, rules=AS_THEY_ARE, progress=progress)
         with closing(RecordStore.open(site)) as store:
             yield store

@@ -98,8 +98,9 @@ def read_unit_image(path: Path, flow: FlowSpec, *, size: int) -> npt.NDArray[np.
             grey = picture.convert("L").resize((size, size), Image.Resampling.BILINEAR)
         return (np.asarray(grey, dtype=np.float32) / 127.5 - 1.0).astype(np.float32)
     from client.records import dicom
+    from client.records.rules import AS_THEY_ARE
 
-    readings = dicom.read(path, image_size=size)
+    readings = dicom.read(path, image_size=size, rules=AS_THEY_ARE)
     if not isinstance(readings, list) or not readings:
         raise InputInvalid(
             f"The source for {flow.name} is not a readable image: {getattr(readings, 'reason', 'unknown')}."

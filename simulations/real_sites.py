@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from client.records.ingest import ingest
+from client.records.rules import AS_THEY_ARE
 from client.records.sources import Filters
 from client.records.store import RecordStore
 from privacy.deidentify import Identity, Pseudonyms
@@ -96,7 +97,8 @@ class _Road:
                 held_out.add(store, sorted(set(store.patients()) - staying), self.spec.flows)
 
     def _ingest(self, folder: Path) -> None:
-        ingest(folder, self.source, image_size=self.size, filters=Filters(site_groups=self.groups))
+        filters = Filters(site_groups=self.groups)
+        ingest(folder, self.source, image_size=self.size, filters=filters, rules=AS_THEY_ARE)
 
     def _pseudonyms(self) -> dict[str, str]:
         """Patient id to pseudonym, for an image folder."""

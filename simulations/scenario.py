@@ -18,6 +18,7 @@ from pathlib import Path
 import tomli_w
 
 from client.records.ingest import ingest
+from client.records.rules import AS_THEY_ARE
 from client.site_config import SitePaths
 from privacy.keys import SiteKeys
 from privacy.policy import SitePolicy
@@ -119,7 +120,7 @@ def _build_phantom_site(job: _PhantomSite) -> SimulatedSite:
             size=job.size,
             on_patient=_count,
         )
-        ingest(job.folder, export, image_size=job.size)
+        ingest(job.folder, export, image_size=job.size, rules=AS_THEY_ARE)
     finally:
         shutil.rmtree(export, ignore_errors=True)
     return SimulatedSite(job.spec, job.folder)

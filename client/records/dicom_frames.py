@@ -22,6 +22,7 @@ class FrameFacts:
     orientation: tuple[float, ...] | None
     spacing: tuple[float, float]
     """Height and width of a pixel, mm; (1, 1) where it is not said."""
+    spacing_said: bool
 
 
 def frame_facts(header: Any, frame: int) -> FrameFacts:
@@ -29,6 +30,7 @@ def frame_facts(header: Any, frame: int) -> FrameFacts:
     transform, window = "PixelValueTransformationSequence", "FrameVOILUTSequence"
     spacing = numbers(_said(header, frame, "PixelMeasuresSequence", "PixelSpacing"))
     spacing = spacing or numbers(header.get("ImagerPixelSpacing"))
+    said = len(spacing) == 2 and min(spacing) > 0.0
     orientation = numbers(_said(header, frame, "PlaneOrientationSequence", "ImageOrientationPatient"))
     return FrameFacts(
         slope=number(_said(header, frame, transform, "RescaleSlope")),
@@ -38,7 +40,8 @@ def frame_facts(header: Any, frame: int) -> FrameFacts:
         width=number(_said(header, frame, window, "WindowWidth")),
         function=str(_said(header, frame, window, "VOILUTFunction") or "LINEAR").strip().upper(),
         orientation=tuple(orientation) if len(orientation) == 6 else None,
-        spacing=(spacing[0], spacing[1]) if len(spacing) == 2 and min(spacing) > 0.0 else (1.0, 1.0),
+        spacing=(spacing[0], spacing[1]) if said else (1.0, 1.0),
+        spacing_said=said,
     )
 
 

@@ -48,7 +48,7 @@ def decoded_frames(header: Any) -> Iterator[Decoded]:
 
 def canonical(header: Any, stored: Decoded, facts: FrameFacts, *, ct: bool) -> Plane:
     """Stored values (rows, columns) to canonical intensities. Raises Refused."""
-    stored = _own_bits(header, stored)
+    stored = own_bits(header, stored)
     if ct:
         return _hounsfield(header, stored, facts)
     values = _modality(header, stored, facts)
@@ -67,7 +67,7 @@ def _grey(planes: Decoded) -> Decoded:
     return np.rint(values.mean(-1)).astype(planes.dtype)
 
 
-def _own_bits(header: Any, stored: Decoded) -> Decoded:
+def own_bits(header: Any, stored: Decoded) -> Decoded:
     """Old files keep overlays, often with text, in the bits above BitsStored: they are cleared."""
     bits = int(number(header.get("BitsStored")) or 0)
     if stored.dtype.kind == "u" and 0 < bits < 8 * stored.dtype.itemsize and int(stored.max()) >> bits:

@@ -16,6 +16,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from client.records.burned_text import shows_text
+from client.records.deface import FACELESS, HEAD_PARTS, erase, face_of_slice
 from client.records.errors import Refused
 from client.records.flows import flow_of, mri_sequence
 from client.records.intensity import AIR, by_percentiles, grey_to_hounsfield
@@ -23,6 +25,7 @@ from client.records.quiet import quiet
 from client.records.reading import Reading, check_size, content_of
 from client.records.reasons import Quarantined, Reason
 from client.records.resample import to_store
+from client.records.rules import STRICT, ReadingRules
 from client.records.sources import IndexRow
 from privacy.deidentify import Identity, body_part, known_words, view_position
 
@@ -38,11 +41,13 @@ _WINDOW = re.compile(r"window\s*(\d+(?:\.\d+)?)\s*/\s*(-?\d+(?:\.\d+)?)", re.IGN
 _GREY_TOLERANCE = 8
 
 
-def read(source: Path | bytes, row: IndexRow, *, image_size: int = 64) -> list[Reading] | Quarantined:
+def read(
+    source: Path | bytes, row: IndexRow, *, image_size: int = 64, rules: ReadingRules = STRICT
+) -> list[Reading] | Quarantined:
     """The one image of a picture that this row describes. Never raises for what is in the file."""
     try:
         with quiet():
-            return [_reading(content_of(source), row, image_size)]
+            return [_reading(content_of(source), row, image_size, rules)]
     except Refused as refused:
         return Quarantined(refused.reason)
     except (MemoryError, KeyboardInterrupt, SystemExit, GeneratorExit):
@@ -67,12 +72,16 @@ def identity_of_row(row: IndexRow) -> Identity:
     return Identity(patient_id=row.patient_id, examination=examination, known=tuple(known_words([row.patient_id])))
 
 
-def _reading(content: bytes, row: IndexRow, size: int) -> Reading:
+def _reading(content: bytes, row: IndexRow, size: int, rules: ReadingRules) -> Reading:
     identity = identity_of_row(row)
     modality = MODALITIES.get(row.modality.lower(), "")
     sequence = mri_sequence(row.view_or_sequence) if modality == "MR" else ""
     flow, part = flow_of(modality, sequence), body_part(row.body_part)
     grey = decode(content)
+    if rules.burned_in_text == "refuse" and shows_text(grey):
+        raise Refused(Reason.TEXT_IN_PIXELS)
+    if part in HEAD_PARTS and modality in ("CT", "MR") and not FACELESS.search(row.body_part.lower()):
+        grey = _without_face(grey, rules)
     if modality == "CT":
         width, level = window_of(row, part)
         if grey.min() == grey.max():
@@ -83,6 +92,16 @@ def _reading(content: bytes, row: IndexRow, size: int) -> Reading:
         array = to_store(by_percentiles(grey), size=size, least=0.0)
     view = view_position(row.view_or_sequence) if flow == "xray" else ""
     return Reading(flow, array, part, sequence, view, identity)
+
+
+def _without_face(grey: npt.NDArray[np.float32], rules: ReadingRules) -> npt.NDArray[np.float32]:
+    """A head's picture without its rim: how it lies is not said, so all around. Raises Refused."""
+    if rules.head_scans == "allow":
+        return grey
+    if rules.head_scans == "refuse":
+        raise Refused(Reason.HEAD_SCAN)
+    face = face_of_slice(grey, ct=False, spacing=None, axial=False)
+    return np.asarray(erase(grey, face, ct=False, air=0.0), dtype=np.float32)
 
 
 def decode(content: bytes) -> npt.NDArray[np.float32]:

@@ -18,6 +18,7 @@ from client.records.index import RecordRow
 from client.records.pool import outcomes
 from client.records.reading_job import REPORT, JobReader, Outcome, report_row
 from client.records.reasons import Reason
+from client.records.rules import STRICT, ReadingRules
 from client.records.sources import Filters, list_source
 from client.records.store import RecordStore
 from client.rights.opt_out import OptOuts
@@ -62,9 +63,10 @@ def ingest(
     image_size: int = 64,
     filters: Filters | None = None,
     workers: int = 1,
+    rules: ReadingRules = STRICT,
     progress: Progress | None = None,
 ) -> IngestReport:
-    """Ingest a DICOM tree, NIfTI volumes, or an image folder with an index CSV.
+    """Ingest a DICOM tree, NIfTI volumes, or an image folder with an index CSV, under the site's rules for readers.
 
     Raises SourceUnusable, StoreUnusable, PoolUnusable or KeysUnusable; never for one file.
     """
@@ -74,7 +76,7 @@ def ingest(
     try:
         known = frozenset(store.known_files())
         opted_out = OptOuts(SitePaths(Path(site_dir)), pseudonyms).now()
-        reader = JobReader(pseudonyms, image_size, known, opted_out, with_reports=bool(listing.reports))
+        reader = JobReader(pseudonyms, image_size, known, opted_out, with_reports=bool(listing.reports), rules=rules)
         intake = _Intake(store, opted_out)
         for done, outcome in enumerate(outcomes(reader, listing.jobs, workers=workers), start=1):
             intake.take(outcome)

@@ -18,6 +18,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from client.records.burned_text import shows_text
+from client.records.deface import FACELESS, erase, face_of_volume, is_head
 from client.records.errors import Refused
 from client.records.flows import MriTiming, flow_of, mri_sequence
 from client.records.intensity import AIR, by_percentiles, hounsfield
@@ -25,6 +27,7 @@ from client.records.quiet import quiet
 from client.records.reading import Reading, check_size, content_of
 from client.records.reasons import Quarantined, Reason
 from client.records.resample import to_store
+from client.records.rules import STRICT, ReadingRules
 from privacy.deidentify import Identity, body_part, known_words
 
 SLICES = 8
@@ -36,12 +39,17 @@ _SESSION = re.compile(r"(?:^|[_-])(ses-[a-z0-9]+|(?:ses|session|study|visit)[-_]
 
 
 def read(
-    source: Path | bytes, *, place: str, sidecar: bytes | None = None, image_size: int = 64
+    source: Path | bytes,
+    *,
+    place: str,
+    sidecar: bytes | None = None,
+    image_size: int = 64,
+    rules: ReadingRules = STRICT,
 ) -> list[Reading] | Quarantined:
     """Slices of one volume. `place`: its path below the source. Never raises for what is in the file."""
     try:
         with quiet():
-            return _readings(content_of(source), place, _described(sidecar), image_size)
+            return _readings(content_of(source), place, _described(sidecar), image_size, rules)
     except Refused as refused:
         return Quarantined(refused.reason)
     except (MemoryError, KeyboardInterrupt, SystemExit, GeneratorExit):
@@ -50,28 +58,45 @@ def read(
         return Quarantined(Reason.READER_FAILED)
 
 
-def _readings(content: bytes, place: str, said: dict[str, Any], size: int) -> list[Reading]:
+def _readings(content: bytes, place: str, said: dict[str, Any], size: int, rules: ReadingRules) -> list[Reading]:
     modality, sequence = _kind(place, said)
     flow = flow_of(modality, sequence)
     volume, spacing = _canonical(content)
     part = body_part(str(said.get("BodyPartExamined", "")), str(said.get("SeriesDescription", "")), place)
     identity = _identity(place, said)
+    if rules.head_scans != "allow" and not FACELESS.search(f"{place} {said.get('ProcessingDescription', '')}".lower()):
+        volume = _without_face(volume, spacing, modality, part or ("brain" if sequence == "FLAIR" else ""), rules)
     readings = []
     for number in _middle(volume.shape[2]):
         # From right-anterior-superior to rows front to back, columns from the patient's right to left.
         values = volume[::-1, ::-1, number].T
+        if rules.burned_in_text == "refuse" and shows_text(values):
+            raise Refused(Reason.TEXT_IN_PIXELS)
         if float(values.min()) == float(values.max()):
             continue
         plane = hounsfield(values) if modality == "CT" else by_percentiles(values)
-        array = to_store(plane, size=size, least=AIR if modality == "CT" else 0.0, spacing=spacing)
+        array = to_store(plane, size=size, least=AIR if modality == "CT" else 0.0, spacing=spacing[1::-1])
         readings.append(Reading(flow, array, part, sequence, "", identity))
     if not readings:
         raise Refused(Reason.BLANK)
     return readings
 
 
-def _canonical(content: bytes) -> tuple[npt.NDArray[np.float32], tuple[float, float]]:
-    """The volume with axes to right, anterior and superior, and its (row, column) spacing."""
+def _without_face(
+    volume: npt.NDArray[np.float32], spacing: tuple[float, float, float], modality: str, part: str, rules: ReadingRules
+) -> npt.NDArray[np.float32]:
+    """The volume, defaced if it is of a head. Raises Refused where the policy refuses heads or none is found."""
+    ct, slices = modality == "CT", _middle(volume.shape[2])
+    if not is_head(part, modality, volume[:, :, slices[-1]], (spacing[0], spacing[1])):
+        return volume
+    if rules.head_scans == "refuse":
+        raise Refused(Reason.HEAD_SCAN)
+    face = face_of_volume(volume, ct=ct, spacing=spacing, slices=slices)
+    return np.asarray(erase(volume, face, ct=ct, air=AIR), dtype=np.float32)
+
+
+def _canonical(content: bytes) -> tuple[npt.NDArray[np.float32], tuple[float, float, float]]:
+    """The volume with axes to right, anterior and superior, and the spacing of these axes, mm."""
     import nibabel as nib
 
     content = _unpacked(content)
@@ -93,8 +118,8 @@ def _canonical(content: bytes) -> tuple[npt.NDArray[np.float32], tuple[float, fl
         volume = np.asarray(image.dataobj, dtype=np.float32)
     except (OSError, ValueError, EOFError):
         raise Refused(Reason.PIXELS_UNREADABLE) from None
-    width, height = (float(zoom) for zoom in image.header.get_zooms()[:2])
-    return volume, (height, width) if min(width, height) > 0.0 else (1.0, 1.0)
+    zooms = tuple(float(zoom) for zoom in image.header.get_zooms()[:3])
+    return volume, (zooms[0], zooms[1], zooms[2]) if min(zooms) > 0.0 else (1.0, 1.0, 1.0)
 
 
 def _unpacked(content: bytes) -> bytes:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -31,6 +32,11 @@ class Turn:
         turned = plane.T if self.transpose else plane
         return turned[:: -1 if self.flip_rows else 1, :: -1 if self.flip_columns else 1]
 
+    def undo(self, turned: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """(rows, columns) as they were before `apply`."""
+        plane = turned[:: -1 if self.flip_rows else 1, :: -1 if self.flip_columns else 1]
+        return plane.T if self.transpose else plane
+
 
 AS_STORED = Turn()
 
@@ -49,6 +55,14 @@ def turn_of_plane(orientation: Sequence[float] | None) -> Turn:
     if transpose:
         along, down = down, along
     return Turn(transpose, flip_rows=float(down @ rows_to) < 0.0, flip_columns=float(along @ columns_to) < 0.0)
+
+
+def is_axial(orientation: Sequence[float] | None) -> bool:
+    """Whether ImageOrientationPatient says that a slice is axial: then, turned, the front is at its top."""
+    if orientation is None or len(orientation) != 6:
+        return False
+    normal = np.cross(np.asarray(orientation[:3], dtype=float), np.asarray(orientation[3:], dtype=float))
+    return bool(np.isfinite(normal).all() and np.linalg.norm(normal) >= 0.9 and int(np.argmax(np.abs(normal))) == 2)
 
 
 def turn_of_projection(orientation: Sequence[str] | None) -> Turn:

@@ -17,6 +17,7 @@ from client.records.errors import Refused
 from client.records.index import RecordRow
 from client.records.reading import Reading, content_of
 from client.records.reasons import Quarantined, Reason
+from client.records.rules import STRICT, ReadingRules
 from client.records.sources import PICTURE_SUFFIXES, Job
 from client.rights.naming import names_of
 from privacy.deidentify import Identity, Pseudonyms
@@ -59,6 +60,7 @@ class JobReader:
     opted_out: frozenset[str] = frozenset()
     """Keyed hashes of patients whose files are not taken (client/rights/naming.py)."""
     with_reports: bool = False
+    rules: ReadingRules = STRICT
 
     def read(self, job: Job) -> Outcome:
         """Never raises for what is in the file."""
@@ -113,11 +115,13 @@ class JobReader:
 
     def _readings(self, job: Job, content: bytes) -> list[Reading] | Quarantined:
         if is_nifti(job.path.name, content):
-            return nifti.read(content, place=job.place, sidecar=_sidecar(job.path), image_size=self.image_size)
+            return nifti.read(
+                content, place=job.place, sidecar=_sidecar(job.path), image_size=self.image_size, rules=self.rules
+            )
         if job.row is not None:
-            return image.read(content, job.row, image_size=self.image_size)
+            return image.read(content, job.row, image_size=self.image_size, rules=self.rules)
         if is_dicom(content):
-            return dicom.read(content, image_size=self.image_size, with_known=self.with_reports)
+            return dicom.read(content, image_size=self.image_size, with_known=self.with_reports, rules=self.rules)
         picture = job.path.suffix.lower() in PICTURE_SUFFIXES or is_picture(content)
         return Quarantined(Reason.NOT_IN_INDEX if job.indexed or picture else Reason.NOT_AN_IMAGE)
 

@@ -64,6 +64,9 @@ def test_what_the_policy_allows_passes(doubles: SimpleNamespace) -> None:
         ({"declared_patients": 2000}, "declared_patients"),
         ({"declared_flows": []}, "declared_flows"),
         ({"patient_ids": "guessed"}, "patient_ids"),
+        ({"head_scans": "blur"}, "head_scans"),
+        ({"burned_in_text": "yes"}, "burned_in_text"),
+        ({"secondary_captures": True}, "secondary_captures"),
         ({"name": "Hospital A"}, "name"),
         ({"max_delta": 1.0}, "max_delta"),
     ],
@@ -78,6 +81,7 @@ def test_unknown_keys_and_impossible_values_are_refused_by_name(
 def test_the_policy_is_frozen_and_private_by_default(doubles: SimpleNamespace) -> None:
     policy = doubles.policy()
     assert policy.allow_non_private is False and policy.minimum_patients == 50
+    assert (policy.burned_in_text, policy.secondary_captures, policy.head_scans) == ("refuse", "refuse", "deface")
     with pytest.raises(ValueError):
         policy.max_epsilon = 100.0
 
@@ -89,6 +93,9 @@ def test_the_digest_changes_with_every_field(doubles: SimpleNamespace) -> None:
         {"allow_non_private": True},
         {"minimum_patients": 51},
         {"patient_ids": "pseudo"},
+        {"head_scans": "allow"},
+        {"burned_in_text": "allow"},
+        {"secondary_captures": "allow"},
         {"allowed_stages": ["align"]},
     ]
     digests = {doubles.policy(**changes).digest() for changes in changed}

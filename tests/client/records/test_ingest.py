@@ -350,7 +350,8 @@ def test_sources_that_cannot_be_used_are_named(tmp_path: Path, site: Path, folde
 
 
 def test_the_corpus_is_taken_by_site(corpus: Path, site: Path) -> None:
-    report = ingest(site, corpus, filters=Filters(site_groups=frozenset({"aliza-ge", "italy"})))
+    groups = Filters(site_groups=frozenset({"aliza-ge", "italy"}))
+    report = ingest(site, corpus, filters=groups)
     assert report.ingested == 48 and set(report.reasons) <= {"not-in-index"}
     store, texts, _ = _opened(site)
     assert store.counts()["ct"] == 28 and store.counts()["xray"] == 20 and texts

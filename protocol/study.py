@@ -113,8 +113,8 @@ class OptimizerSpec(Terms):
     """The server's optimizer; post-processing of released updates, so free of privacy cost."""
 
     name: Literal["adam", "sgd", "normalised_sgd"] = "adam"
-    """`normalised_sgd` scales each group's mean update to length one, so that a learning rate is the distance by which a
-    group moves in a round, whatever the size of its gradients."""
+    """`normalised_sgd` scales each group's mean update to length one, so that a learning rate is the distance by which
+    a group moves in a round, whatever the size of its gradients."""
     betas: tuple[float, float] = (0.9, 0.99)
     final_learning_rate_fraction: Annotated[float, Field(ge=0, le=1)] = 0.05
     ema_decay: Annotated[float, Field(ge=0, lt=1)] = 0.9

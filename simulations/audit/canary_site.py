@@ -77,6 +77,7 @@ class CanarySite:
             private=True,
             epsilon=study.privacy.max_epsilon,
             delta=delta,
+            coordinator=study.coordinator,
         )
         plan = plan_study(
             study_digest=study.digest(version=VERSION),

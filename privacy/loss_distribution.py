@@ -20,7 +20,7 @@ from typing import Any
 
 from privacy.events import CappedSampledGaussian, SampledGaussian
 
-SPARE_DELTA = 0.01
+SPARE_DELTA = 1e-4
 
 
 class Adjacency(Enum):

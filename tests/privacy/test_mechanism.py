@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
@@ -86,6 +87,34 @@ def test_an_empty_draw_is_noised_and_charged_like_any_other(site: Any, doubles: 
     value = one_release(mechanism, loss, {"w": torch.zeros(SIZE)})
     assert has_stated_scale(value, 2.0 / 20)
     assert site.ledger.steps_left(doubles.STUDY, "align") == 19
+
+
+def test_planted_a_skipped_empty_draw_is_noticed(site: Any, doubles: SimpleNamespace) -> None:
+    class Skipping(Mechanism):
+        stream_type = doubles.empty_stream()
+
+        def _noised_mean(self, clipped: Any) -> dict[str, torch.Tensor]:
+            nobody = not any(value.any() for value in clipped.values().values())
+            return clipped.values() if nobody else super()._noised_mean(clipped)
+
+    loss, patients, _ = fixed(doubles, [1.0] * 5)
+    mechanism = site.mechanism(patients)
+    mechanism.__class__, mechanism._sampler = Skipping, Skipping.stream_type()
+    assert not has_stated_scale(one_release(mechanism, loss, {"w": torch.zeros(SIZE)}), 2.0 / 20)
+
+
+def test_a_release_holds_values_event_and_number_and_nothing_is_printed_or_logged(
+    site: Any, doubles: SimpleNamespace, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """A loss, a norm, a share of clipped patients or their number would be one more release."""
+    loss, patients, parameters = fixed(doubles, [1.0] * 5)
+    caplog.set_level(0)
+    mechanism = site.mechanism(patients)
+    with mechanism.open(1):
+        release = mechanism.step(parameters, loss)
+    assert [field.name for field in dataclasses.fields(release)] == ["values", "event", "step"]
+    assert set(release.values) == set(parameters)
+    assert capfd.readouterr() == ("", "") and not caplog.records
 
 
 def test_a_step_equals_the_clipped_sum_over_the_public_divisor_whoever_was_drawn(

@@ -140,7 +140,7 @@ def test_planted_a_memory_of_other_patients_is_caught() -> None:
     assert move(Remembering, WEIGHTS) > 1.5 * NORM
 
 
-@pytest.mark.parametrize("fault", ["no clip", "clip each tensor", "clip twice as long"])
+@pytest.mark.parametrize("fault", ["no clip", "clip each tensor", "clip each chunk", "clip twice as long"])
 def test_planted_a_wrong_clip_is_caught(fault: str, monkeypatch: pytest.MonkeyPatch) -> None:
     from privacy import clipping
     from privacy.gradients import PatientGradients
@@ -156,6 +156,17 @@ def test_planted_a_wrong_clip_is_caught(fault: str, monkeypatch: pytest.MonkeyPa
             "clip_weights",
             lambda squared_norms, *, clipping_norm: right(squared_norms, clipping_norm=2 * clipping_norm),
         )
+    elif fault == "clip each chunk":
+        folded = clipping.ClippedSum.fold
+
+        def together(self: clipping.ClippedSum, gradients: PatientGradients) -> None:
+            """The whole chunk's sum, as if it were one patient's gradient: gradient accumulation gone wrong."""
+            whole = PatientGradients(1)
+            sums = gradients.weighted_sums(torch.ones(gradients.patients))
+            whole.add(torch.tensor([0]), {name: value[None] for name, value in sums.items()})
+            folded(self, whole)
+
+        monkeypatch.setattr(clipping.ClippedSum, "fold", together)
     else:
 
         def each(self: PatientGradients, weights: Tensor, *, lattice_step: float | None) -> dict[str, Tensor]:

@@ -1,9 +1,9 @@
 """What a policy allows a plan to cost: of one study, and of all studies of the same patients together.
 
-Later studies are chosen knowing the results of earlier ones. Two accounts bear that: the sum of the approved caps, which
-holds at the sum of the studies' deltas, and a Renyi filter over all their events, which holds at a delta of its own
-(privacy/renyi.py). A limit that either of them may meet is kept at the sum of both deltas, so the filter works with what
-the policy's lifetime delta leaves after the studies' own.
+Later studies are chosen knowing the results of earlier ones. Two accounts bear that: the sum of the approved caps,
+which holds at the sum of the studies' deltas, and a Renyi filter over all their events, which holds at a delta of its
+own (privacy/renyi.py). A limit that either of them may meet is kept at the sum of both deltas, so the filter works with
+what the policy's lifetime delta leaves after the studies' own.
 """
 
 from __future__ import annotations
@@ -39,5 +39,6 @@ def check_lifetime(plans: Sequence[StudyPlan], policy: SitePolicy) -> None:
 
     if epsilon_across_studies([plan.events() for plan in plans], [plan.epsilon for plan in plans], delta=left) > limit:
         raise BudgetExceeded(
-            f"With this study, all studies together would exceed this site's lifetime epsilon of {policy.max_epsilon:.4g}."
+            "With this study, all studies together would exceed this site's lifetime epsilon of"
+            f" {policy.max_epsilon:.4g}."
         )

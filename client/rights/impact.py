@@ -63,15 +63,17 @@ class StudyFacts:
 
     @property
     def odds(self) -> str:
-        """How many times as likely any conclusion may become, as a person reads it."""
+        """How many times as likely any conclusion may become, as a person reads it; rounded up."""
         factor = math.exp(min(self.plan.epsilon, MOST)) if self.plan else math.inf
-        return f"{factor:.1f}" if factor < 10 else f"{factor:,.0f}" if factor < 1e6 else f"{factor:.1e}"
+        if factor < 10.0:
+            return f"{math.ceil(factor * 10) / 10:.1f}"
+        return f"{math.ceil(factor):,}" if factor < 1e6 else "more than a million"
 
     @property
-    def found(self) -> float:
-        """Largest share of members that a guess may find at 1 % false accusations: e^epsilon FPR + delta."""
-        plan = self.plan
-        return min(1.0, math.exp(min(plan.epsilon, MOST)) * 0.01 + plan.delta) if plan else 1.0
+    def found(self) -> int:
+        """Most members in 100 that a guess may find at 1 % false accusations: e^epsilon FPR + delta, rounded up."""
+        share = math.exp(min(self.plan.epsilon, MOST)) * 0.01 + self.plan.delta if self.plan else 1.0
+        return min(100, math.ceil(100.0 * share))
 
 
 @dataclass(frozen=True, kw_only=True)

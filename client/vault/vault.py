@@ -214,6 +214,8 @@ class Vault:
         )
         self._rounds.begin(name)
         with watched, self._trainer.release(approval, stage, request, self._held) as release:
+            expected = stage.sampling_probability * self.policy.declared_patients
+            self.policy.check_leaving(release.metrics, expected_patients=expected)
             reply = self._reply(
                 request, Code.OK, updates=release.updates, event_digest=release.event_digest, metrics=release.metrics
             )

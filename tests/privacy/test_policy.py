@@ -38,6 +38,9 @@ STUDY: dict[str, Any] = {
         ({}, {"epsilon": float("nan")}, "does not say what it spends"),
         ({}, {"delta": None}, "does not say what it spends"),
         ({}, {"private": False, "epsilon": None, "delta": None}, "without privacy .* does not allow"),
+        ({"max_delta_per_study": 5e-4}, {}, "delta of 0.001 is above the 0.0005"),
+        ({"coordinators": ["uni"]}, {}, "coordinator is not among those"),
+        ({"coordinators": ["uni"]}, {"coordinator": "other"}, "coordinator is not among those"),
     ],
 )
 def test_what_exceeds_the_policy_is_refused_with_the_right_sentence(
@@ -51,6 +54,7 @@ def test_what_exceeds_the_policy_is_refused_with_the_right_sentence(
 
 def test_what_the_policy_allows_passes(doubles: SimpleNamespace) -> None:
     doubles.policy().check(**STUDY)
+    doubles.policy(coordinators=["uni", "trust"]).check(**(STUDY | {"coordinator": "trust"}))
     open_site = doubles.policy(allow_non_private=True)
     open_site.check(**(STUDY | {"private": False, "epsilon": None, "delta": None}))
 
@@ -69,6 +73,10 @@ def test_what_the_policy_allows_passes(doubles: SimpleNamespace) -> None:
         ({"secondary_captures": True}, "secondary_captures"),
         ({"name": "Hospital A"}, "name"),
         ({"max_delta": 1.0}, "max_delta"),
+        ({"max_delta_per_study": 2e-3}, "max_delta_per_study"),
+        ({"declared_patients": 10}, "minimum_count"),
+        ({"minimum_count": 0}, "minimum_count"),
+        ({"metrics_leave": "sometimes"}, "metrics_leave"),
     ],
 )
 def test_unknown_keys_and_impossible_values_are_refused_by_name(
@@ -97,10 +105,29 @@ def test_the_digest_changes_with_every_field(doubles: SimpleNamespace) -> None:
         {"burned_in_text": "allow"},
         {"secondary_captures": "allow"},
         {"allowed_stages": ["align"]},
+        {"coordinators": ["uni"]},
+        {"minimum_count": 12},
+        {"metrics_leave": True},
+        {"max_delta_per_study": 1e-4},
     ]
     digests = {doubles.policy(**changes).digest() for changes in changed}
     assert len(digests) == len(changed)
     assert doubles.policy().digest() == doubles.policy().digest()
+
+
+def test_no_measured_figure_leaves_unless_the_policy_says_so_and_on_enough_patients(doubles: SimpleNamespace) -> None:
+    closed, told = doubles.policy(), doubles.policy(metrics_leave=True)
+    closed.check_leaving(["epsilon_spent"], expected_patients=1.0)  # from public numbers alone
+    told.check_leaving(["epsilon_spent", "loss"], expected_patients=11.0)
+    with pytest.raises(PolicyRefused, match="no measured figure leave: take loss out"):
+        closed.check_leaving(["epsilon_spent", "loss"], expected_patients=1000.0)
+    with pytest.raises(PolicyRefused, match="fewer patients than `minimum_count`"):
+        told.check_leaving(["loss"], expected_patients=10.9)
+
+
+def test_a_file_without_a_delta_per_study_means_the_lifetimes(doubles: SimpleNamespace) -> None:
+    assert doubles.policy(max_delta=2e-4).max_delta_per_study == 2e-4
+    assert doubles.policy(max_delta=2e-4).digest() == doubles.policy(max_delta=2e-4, max_delta_per_study=2e-4).digest()
 
 
 def test_the_committed_example_is_a_policy() -> None:

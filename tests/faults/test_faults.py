@@ -117,7 +117,7 @@ def test_a_vault_killed_at_any_moment_costs_no_round_and_its_ledger_counts_every
     delta = study.privacy.delta_fraction / PATIENTS
     for name, site in running.sites.items():
         spent = site.ledger().epsilon_spent(delta=delta, study_digest=digest)
-        assert reported[name] == pytest.approx(spent, rel=1e-6)
+        assert spent <= reported[name] <= 1.002 * spent  # reported on the coarse grid: never too low
     assert reported["north"] > reported["south"]
 
 

@@ -132,6 +132,10 @@ class OpenRound:
         else:
             self._fold(site, reply)
 
+    def awaited(self) -> tuple[str, ...]:
+        """Sites that owe a reply, and those that lost the question and may still come back."""
+        return tuple(sorted({*self.exchange.awaited(), *self._lost}))
+
     def look_again(self) -> bool:
         """Ask again whoever lost the question: its node came anew since, or the transport answered in its place.
 

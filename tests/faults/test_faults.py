@@ -71,29 +71,36 @@ def open_round(running: Federation, name: str, number: int) -> None:
 
 
 @contextmanager
-def supervised(site: Site, program: str, plan: dict[str, str]) -> Iterator[Path]:
-    """The site's vault, run as `program` with a plan and started again whenever it dies, as systemd does."""
-    file = site.output / f"{site.name}-{program}.json"
-    file.write_text(json.dumps(plan))
-    site.kill("vault")
+def kept_alive(site: Site, name: str, *arguments: str) -> Iterator[None]:
+    """One of the site's processes, started again whenever it ends, as systemd and `fedm2g site start` do."""
+    site.kill(name)
     ended = threading.Event()
 
     def keep_alive() -> None:
         while not ended.is_set():
-            process = site.processes.get("vault")
+            process = site.processes.get(name)
             if process is None or process.poll() is not None:
-                site.run_program("vault", str(HERE / f"{program}.py"), str(file), "--site-dir", str(site.folder))
-            ended.wait(0.2)
+                site.run_program(name, *arguments)
+            ended.wait(0.5)
 
     thread = threading.Thread(target=keep_alive)
     thread.start()
     try:
-        yield file
+        yield
     finally:
         ended.set()
         thread.join()
-        site.kill("vault")
-        site.start_vault()
+        site.kill(name)
+
+
+@contextmanager
+def supervised(site: Site, program: str, plan: dict[str, str]) -> Iterator[Path]:
+    """The site's vault, run as `program` with a plan."""
+    file = site.output / f"{site.name}-{program}.json"
+    file.write_text(json.dumps(plan))
+    with kept_alive(site, "vault", str(HERE / f"{program}.py"), str(file), "--site-dir", str(site.folder)):
+        yield file
+    site.start_vault()
 
 
 # --- the vault dies ---------------------------------------------------------------------------------------------------
@@ -163,20 +170,18 @@ def test_a_network_that_is_cut_and_healed_loses_no_update(running: Federation) -
     west = running.sites["west"]
     network = Network(running.port)
     settings = west.relay.read()
-    west.kill("relay")
     west.relay.write(settings.model_copy(update={"superlink": f"localhost:{network.port}"}))
-    west.start_relay()
     try:
-        approved(running, "network", rounds=2, privacy=PUBLIC)
-        start(running, "network")
-        open_round(running, "network", 1)
-        network.cut()
-        time.sleep(20)
-        network.heal()
-        running.wait_for_state("network", "completed", "failed", "interrupted", seconds=LONG)
+        with kept_alive(west, "relay", "-m", "client.supernode", "--relay-dir", str(west.relay.folder)):
+            approved(running, "network", rounds=2, privacy=PUBLIC)
+            start(running, "network")
+            open_round(running, "network", 1)
+            network.cut()
+            time.sleep(20)
+            network.heal()
+            running.wait_for_state("network", "completed", "failed", "interrupted", seconds=LONG)
         assert [record.accepted for record in rounds_of(running, "network")] == [ALL] * 2
     finally:
-        west.kill("relay")
         west.relay.write(settings)
         west.start_relay()
         network.close()

@@ -183,7 +183,7 @@ class OpenRound:
             reply.updates,
             asked=request.trains,
             shapes=self._shapes,
-            max_norm=norm_bound(self.stage, self._study.site(site), dimension=dimension),
+            max_norm=norm_bound(self._study, self.stage, self._study.site(site), dimension=dimension),
         )
 
     def _supply(self, site: str, missing: tuple[str, ...]) -> None:

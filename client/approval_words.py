@@ -84,7 +84,8 @@ def _what_leaves(proposal: Proposal) -> list[str]:
     what = "noised updates of these parameters" if proposal.plan else "UPDATES WITHOUT NOISE of these parameters"
     lines += [
         f"  That is: {what}, and epsilon as counted from public steps. Replies leave on multiples of"
-        f" {study.federation.release_grid_seconds:g} s, so that their time tells nothing.",
+        f" {study.federation.release_grid_seconds:g} s, so that their time tells nothing; a round that takes longer"
+        " shows how many of them it took, and no more.",
         f"  Public already, and part of the study: this site's name, its {proposal.site.declared_patients} declared"
         f" patients, its flows ({', '.join(proposal.site.flows)}).",
         "  Never: images, reports, identifiers, file names, counts, losses, texts of errors.",

@@ -137,7 +137,12 @@ class Supervisor:
                 except subprocess.TimeoutExpired:
                     child.process.kill()
                     child.process.wait()
+            for thread in child.threads:
+                thread.join(timeout=2.0)
         self._say("site", "both have stopped")
+        for handler in self._log.handlers:
+            handler.close()
+        self._lock.close()
 
     def _say(self, name: str, line: str) -> None:
         self._log.info("%s: %s", name, line)

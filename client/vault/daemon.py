@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import fcntl
+import logging
 import os
 import signal
 import sys
@@ -27,7 +28,7 @@ from client.parent import FLAG, end_with_parent
 from client.site_config import PRIVATE_FILE, SitePaths
 from client.vault import sockets
 from client.vault.errors import DaemonRefused
-from client.vault.quiet import keep_quiet
+from client.vault.quiet import give_voice_back, keep_quiet, say
 from client.vault.resident import ResidentVault
 from client.vault.service import MAX_WAITING, OperatorService, VaultService
 from client.vault.settings import VaultSettings, operator_socket
@@ -78,7 +79,7 @@ class Daemon:
                 sockets.bind(server, path, umask=umask)
                 server.start()
                 open_now.callback(_stop, server)
-            _say(f"The vault of {self._vault.site} answers at {relay_socket}.")
+            say(f"The vault of {self._vault.site} answers at {relay_socket}.")
             while not self._stopping.wait(LOOK_SECONDS):
                 if self._vault.model_resident and self._vault.idle_seconds() > self.settings.idle_seconds:
                     return True
@@ -104,24 +105,27 @@ def run(site_dir: Path, *, with_parent: bool = False) -> int:
     if with_parent:
         end_with_parent()
     try:
-        daemon = Daemon(site_dir)
-        keep_quiet(daemon.site_dir)
+        if SitePaths(site_dir).policy.exists():  # else it is no site, and no file is to be made there
+            keep_quiet(site_dir)
         keep_freed_memory()
+        daemon = Daemon(site_dir)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda _number, _frame: daemon.stop())
         begin_anew = daemon.run()
     except (ClientError, PrivacyError) as error:
-        _say(str(error))
+        say(str(error))
         return REFUSED
     except Exception as error:  # the text may quote a record
-        _say(f"The vault failed inside ({type(error).__name__}).")
+        logging.exception("the vault failed inside")
+        say(f"The vault failed inside ({type(error).__name__}).")
         return FAILED
     if begin_anew:
         # All memory goes back, the patients' features with it: nothing that was freed and kept could do as much.
         flags = [FLAG] if with_parent else []
         again = [sys.executable, "-m", "client.vault.daemon", "--site-dir", str(daemon.site_dir), *flags]
+        give_voice_back()
         os.execv(sys.executable, again)
-    _say("The vault has stopped.")
+    say("The vault has stopped.")
     return 0
 
 
@@ -154,10 +158,6 @@ def _only_one(site_dir: Path) -> IO[bytes]:
     stream.write(f"{os.getpid()}\n".encode())
     stream.flush()
     return stream
-
-
-def _say(sentence: str) -> None:
-    print(sentence, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

@@ -61,8 +61,8 @@ def wire_code(error: BaseException) -> Code:
     """The `code` of the error's class, or of the nearest class above it that the closed table knows."""
     for kind in (error, *type(error).__mro__):
         try:
-            return Code.read(kind.code)
-        except (AttributeError, MalformedMessage):
+            return Code.read(getattr(kind, "code", None))
+        except MalformedMessage:
             continue
     return Code.SITE_FAILED
 

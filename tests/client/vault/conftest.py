@@ -16,7 +16,7 @@ import torch
 from client.records.store import RecordRow, RecordStore
 from client.socket_vault import SocketVault
 from client.vault.generators import shared_generator
-from client.vault.settings import VaultSettings
+from client.vault.settings import VaultSettings, operator_socket
 from client.vault.vault import Vault
 from medm2g import Generator, preset
 from medm2g.config import FlowConfig
@@ -205,11 +205,11 @@ class Daemon:
 
     @property
     def socket(self) -> Path:
-        return self.site.folder / "run" / "vault.sock"
+        return VaultSettings.read(self.site.folder).socket_path(self.site.folder)
 
     @property
     def operator_socket(self) -> Path:
-        return self.site.folder / "state" / "operator.sock"
+        return operator_socket(self.site.folder)
 
     def ask(self, *, operator: bool = False) -> SocketVault:
         return SocketVault(self.operator_socket if operator else self.socket)
@@ -220,7 +220,7 @@ class Daemon:
 
     def stop(self) -> int:
         self.process.terminate()
-        return self.process.wait(timeout=60)
+        return self.process.wait(timeout=120)
 
 
 @pytest.fixture(scope="session")
@@ -234,8 +234,9 @@ def start_daemon() -> Iterator[Callable[..., Daemon]]:
         command = [sys.executable, "-m", "client.vault.daemon", "--site-dir", str(site.folder)]
         process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, **popen)
         started.append(process)
-        SocketVault(site.folder / "run" / "vault.sock", connect_seconds=30).describe()
-        return Daemon(site, process)
+        daemon = Daemon(site, process)
+        SocketVault(daemon.socket, connect_seconds=120).describe()
+        return daemon
 
     yield start
     for process in started:

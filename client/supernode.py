@@ -32,7 +32,7 @@ from protocol.offline import go_offline
 
 POLL_SECONDS = 0.5
 """Flower's SuperNode looks for messages every 3 s; a round waits for it twice."""
-REFUSED = 4
+REFUSED, ENDED = 4, 1
 SECRET = "superexec.secret"
 
 
@@ -91,12 +91,17 @@ def run(relay_dir: Path, *, with_parent: bool = False) -> int:
     _write_secret(places.folder / SECRET)
     sign_off(places, settings)
     executor = _start_executor(places, settings)
+    code = ENDED
     try:
         _run_flower(places, words)
-    finally:
-        executor.terminate()
-        only_one.close()
-    return 0
+    except SystemExit as ended:
+        code = ended.code if isinstance(ended.code, int) else ENDED
+    except Exception as error:
+        print(f"The SuperNode failed inside ({type(error).__name__}).", file=sys.stderr, flush=True)
+    executor.terminate()
+    only_one.close()
+    # Flower gives up on some errors of TLS and then waits for its own threads for ever: nobody would start it again.
+    os._exit(code)
 
 
 def sign_off(places: RelayPlaces, settings: RelaySettings) -> bool:

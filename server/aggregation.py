@@ -14,23 +14,44 @@ import numpy as np
 
 from protocol.arrays import Array, Groups, Shapes
 from protocol.codes import Refusal
-from protocol.study import SiteSpec, StageSpec
+from protocol.study import SiteSpec, StageSpec, Study
 
-#: Generous public bounds, so that only nonsense is refused: no calibration of a useful study needs more noise than this
-#: multiple of the clipping norm, and no Poisson draw or non-private gradient is larger than this multiple of it.
-LARGEST_NOISE_MULTIPLIER = 100.0
-LARGEST_SIGNAL = 1_000.0
+#: Public bounds that no honest site meets. Without privacy nothing is clipped, and these two refuse only nonsense.
+LARGEST_NOISE_MULTIPLIER, LARGEST_SIGNAL = 100.0, 1_000.0
+#: A Poisson draw of more than so many times its public expectation does not happen; with privacy each patient weighs C.
+LARGEST_DRAW = 10.0
+#: Above the length of the noise, which concentrates, and above the rounding of calibration and codec.
+MARGIN = 1.5
 
 
-def norm_bound(stage: StageSpec, site: SiteSpec, *, dimension: int) -> float:
+def norm_bound(study: Study, stage: StageSpec, site: SiteSpec, *, dimension: int) -> float:
     """L2 norm over all groups of one honest update, never exceeded: signal plus the length of the Gaussian noise.
 
     The noise of one step is N(0, (noise_multiplier C)^2) in each of `dimension` coordinates, over the expected batch
-    size q N; its length concentrates at noise_multiplier C sqrt(dimension) / (q N).
+    size q N; its length concentrates at noise_multiplier C sqrt(dimension) / (q N). The signal is at most C times the
+    number of patients drawn, over q N.
     """
     expected_batch_size = max(stage.sampling_probability * site.declared_patients, 1.0)
-    noise = LARGEST_NOISE_MULTIPLIER * math.sqrt(dimension) / expected_batch_size
-    return stage.steps_per_round * stage.clipping_norm * (LARGEST_SIGNAL + noise)
+    private = study.privacy.enabled and site.private
+    noise_multiplier = largest_noise_multiplier(study, site) if private else LARGEST_NOISE_MULTIPLIER
+    signal = LARGEST_DRAW / stage.sampling_probability if private else LARGEST_SIGNAL
+    noise = MARGIN * noise_multiplier * math.sqrt(dimension) / expected_batch_size
+    return stage.steps_per_round * stage.clipping_norm * (signal + noise)
+
+
+def largest_noise_multiplier(study: Study, site: SiteSpec) -> float:
+    """No vault calibrates more noise for this study than this, in closed form.
+
+    Without amplification by sampling, T Gaussian steps cost T / (2 s^2) = rho of zero-concentrated privacy, which is
+    (rho + 2 sqrt(rho log(1/delta)), delta) (Bun and Steinke 2016, proposition 1.3); sampling and exact composition, as
+    the vault has them, only need less noise for the same epsilon.
+    """
+    steps = sum(
+        math.ceil(stage.rounds * stage.steps_per_round * (1.0 + study.privacy.spare_rounds)) for stage in study.stages
+    )
+    log_delta = math.log(site.declared_patients / study.privacy.delta_fraction)
+    rho = (math.sqrt(log_delta + study.privacy.max_epsilon) - math.sqrt(log_delta)) ** 2
+    return max(math.sqrt(steps / (2.0 * rho)), 1.0)
 
 
 def check_update(

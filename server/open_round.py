@@ -135,6 +135,10 @@ class OpenRound:
         else:
             self._fold(site, reply)
 
+    def awaited(self) -> tuple[str, ...]:
+        """Sites that owe a reply, and those that lost the question and may still come back."""
+        return tuple(sorted({*self.exchange.awaited(), *self._lost}))
+
     def look_again(self) -> bool:
         """Ask again whoever lost the question: its node came anew since, or the transport answered in its place.
 
@@ -184,7 +188,7 @@ class OpenRound:
             reply.updates,
             asked=request.trains,
             shapes=self._shapes,
-            max_norm=norm_bound(self.stage, self._study.site(site), dimension=dimension),
+            max_norm=norm_bound(self._study, self.stage, self._study.site(site), dimension=dimension),
         )
 
     def _supply(self, site: str, missing: tuple[str, ...]) -> None:

@@ -104,7 +104,7 @@ class StudyStrategy(Strategy):
             stage=stage.name,
             round_number=round_number,
             rounds=stage.rounds,
-            awaited=self._open.exchange.awaited(),
+            awaited=self._open.awaited(),
             missing=self.participants.absent(),
         )
         self.aggregate_train(round_number, self._open.exchange.replies(self._open.look_again))
@@ -148,7 +148,7 @@ class StudyStrategy(Strategy):
         assert self._open is not None
         for reply in replies:
             self._open.hear(reply)
-            self._progress.say(awaited=self._open.exchange.awaited())
+            self._progress.say(awaited=self._open.awaited())
             del reply  # before the next is pulled: one reply is alive at a time
         return None, None
 

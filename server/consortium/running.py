@@ -17,7 +17,7 @@ from server.consortium.places import ConsortiumPlaces
 from server.errors import ConsortiumUnusable, CoordinatorUnreachable, QuorumMissed
 from server.progress import COMPLETED, ENDED, INTERRUPTED, STOPPED, Progress, ProgressFile, is_running
 
-START_SECONDS = 60.0
+START_SECONDS = 180.0
 STOP_SECONDS = 45.0
 LOOK_SECONDS = 0.3
 

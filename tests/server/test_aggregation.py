@@ -11,9 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from privacy.accounting import plan_study
 from protocol.codes import Refusal
-from protocol.study import SiteSpec, StageSpec
-from server.aggregation import GroupMean, check_update, norm_bound
+from protocol.study import Study
+from server.aggregation import GroupMean, check_update, largest_noise_multiplier, norm_bound
 
 GROUPS = ("alignment/xray", "alignment/ct", "diffusion/text")
 SHAPES = {name: {"w": (3, 2), "b": ()} for name in GROUPS}
@@ -107,9 +108,49 @@ def test_an_update_that_cannot_be_folded_is_named_and_never_raises(update: objec
     assert check_update(update, asked=[GROUPS[0]], shapes=SHAPES, max_norm=50.0) is refusal  # type: ignore[arg-type]
 
 
-def test_the_norm_bound_lets_an_honest_noised_update_pass_and_grows_with_nothing_secret() -> None:
-    stage = StageSpec(name="diffuse", clipping_norm=0.4, sampling_probability=0.1, steps_per_round=4)
-    site = SiteSpec(name="north", flows=("xray",), declared_patients=50)
-    dimension, noise_multiplier = 250_000, 20.0
-    honest = 4 * 0.4 * (3.0 + noise_multiplier * math.sqrt(dimension) / 5)
-    assert honest < norm_bound(stage, site, dimension=dimension) < 100 * honest
+def study_of(
+    *, rounds: int, sampling_probability: float, max_epsilon: float, patients: int, enabled: bool = True
+) -> Study:
+    stage = {"rounds": rounds, "sampling_probability": sampling_probability, "clipping_norm": 0.4}
+    return Study.from_dict(
+        {
+            "name": "bounds",
+            "flows": [{"name": "xray"}],
+            "sites": [{"name": "north", "flows": ["xray"], "declared_patients": patients}],
+            "stages": [{"name": "align"} | stage, {"name": "diffuse"} | stage],
+            "privacy": {"max_epsilon": max_epsilon, "enabled": enabled},
+        }
+    )
+
+
+@pytest.mark.parametrize(
+    ("rounds", "sampling_probability", "max_epsilon"),
+    [(1, 1.0, 50.0), (400, 1.0, 0.5), (20, 0.1, 8.0), (400, 0.01, 8.0)],
+)
+def test_an_honest_private_update_is_within_the_norm_bound_and_a_hundred_of_it_are_not(
+    rounds: int, sampling_probability: float, max_epsilon: float
+) -> None:
+    patients, dimension = 480, 250_000
+    study = study_of(
+        rounds=rounds, sampling_probability=sampling_probability, max_epsilon=max_epsilon, patients=patients
+    )
+    plan = plan_study(
+        study_digest="",
+        stages={stage.name: (stage.sampling_probability, stage.rounds) for stage in study.stages},
+        spare=study.privacy.spare_rounds,
+        max_epsilon=max_epsilon,
+        delta=study.privacy.delta_fraction / patients,
+    )
+    (stage, _), site = study.stages, study.sites[0]
+    assert plan.noise_multiplier <= largest_noise_multiplier(study, site)
+    noise = 0.4 * plan.noise_multiplier * math.sqrt(dimension) / (sampling_probability * patients)
+    bound = norm_bound(study, stage, site, dimension=dimension)
+    assert 0.4 * 3.0 + noise < bound
+    if sampling_probability >= 0.1:  # far less noise than signal could hide in there: the bound is the signal's
+        assert bound < 100 * (0.4 + noise)
+
+
+def test_without_privacy_only_nonsense_is_refused() -> None:
+    study = study_of(rounds=20, sampling_probability=0.1, max_epsilon=8.0, patients=50, enabled=False)
+    bound = norm_bound(study, study.stages[0], study.sites[0], dimension=250_000)
+    assert 0.4 * 500 < bound < 0.4 * 1e6

@@ -330,6 +330,22 @@ def test_a_node_cannot_answer_by_a_name_that_its_key_is_not_registered_under(
     assert not sites["south"].seen
 
 
+def test_in_a_deployment_a_node_without_a_registered_name_is_nobody(
+    generator_folder: Path, make_study: MakeStudy, fake_sites: MakeSites, task_identity: None, tmp_path: Path
+) -> None:
+    class Unnamed(LocalGrid):
+        def get_nodes(self) -> Any:
+            nodes = list(super().get_nodes())
+            nodes[0].name = ""
+            return nodes
+
+    study = make_study(stages=[{"name": "align", "rounds": 1}])
+    for deployed, accepted in ((False, ["north", "south", "both"]), (True, ["south", "both"])):
+        grid, out = Unnamed(fake_sites(study)), tmp_path / f"run-{deployed}"
+        result = run_study(grid, study, generator_folder=generator_folder, out=out, only_registered=deployed)
+        assert result.records[0].accepted == accepted
+
+
 def test_too_few_sites_end_the_run_before_it_begins_and_say_which_are_missing(
     play: Callable[..., StudyResult], make_study: MakeStudy, fake_sites: MakeSites
 ) -> None:

@@ -22,6 +22,7 @@ for _name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_pro
 import ipaddress  # noqa: E402
 import socket  # noqa: E402
 import sys  # noqa: E402
+import tempfile  # noqa: E402
 from collections.abc import Iterator  # noqa: E402
 from pathlib import Path  # noqa: E402
 from typing import Any  # noqa: E402
@@ -72,6 +73,18 @@ def task_identity() -> Iterator[None]:
     yield
     for name, value in before.items():
         setattr(TaskIdentity, name, value)
+
+
+@pytest.fixture
+def memory_path(tmp_path: Path) -> Iterator[Path]:
+    """A folder in memory, where the machine has one: for tests of what waits for the disk at every step. What they
+    show (killed processes, races, old copies) does not depend on the medium, and a busy disk would take minutes."""
+    memory = Path("/dev/shm")
+    if not (memory.is_dir() and os.access(memory, os.W_OK)):
+        yield tmp_path
+        return
+    with tempfile.TemporaryDirectory(dir=memory, prefix="fedm2g-test-") as folder:
+        yield Path(folder)
 
 
 def _beside(name: str) -> Path:

@@ -210,18 +210,18 @@ class Site:
 
 
 @pytest.fixture
-def site(tmp_path: Path) -> Site:
+def site(memory_path: Path) -> Site:
     """A fresh site."""
-    return Site(tmp_path)
+    return Site(memory_path / "site")
 
 
 @pytest.fixture
-def make_site(tmp_path: Path) -> Callable[..., Site]:
+def make_site(memory_path: Path) -> Callable[..., Site]:
     """Fresh sites with changed policies."""
     made: list[Site] = []
 
     def make(**changes: Any) -> Site:
-        folder = tmp_path / f"site-{len(made)}"
+        folder = memory_path / f"site-{len(made)}"
         made.append(Site(folder, **changes))
         return made[-1]
 

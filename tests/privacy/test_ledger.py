@@ -258,7 +258,7 @@ def test_a_chain_recomputed_under_another_key_is_found(site: Any) -> None:
 
 def test_an_old_copy_put_back_is_found_by_a_head_kept_elsewhere(site: Any) -> None:
     """With the keys' own memory of it: all that the coordinator's records are for, since nothing here can tell."""
-    backup = site.path.parent / "backup"
+    backup = site.path.parent.with_name("backup")
     shutil.copytree(site.path.parent, backup)
     spend(site, 2)
     reported = chain.Head.read(str(site.ledger.head()))

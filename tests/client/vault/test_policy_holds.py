@@ -69,7 +69,7 @@ class Crash(BaseException):
 
 
 def test_no_sequence_of_requests_makes_the_vault_exceed_its_policy(
-    tmp_path: Path,
+    memory_path: Path,
     build_site: Callable[..., Any],
     make_study: Callable[..., Study],
     make_request: Callable[..., TrainRequest],
@@ -104,7 +104,7 @@ def test_no_sequence_of_requests_makes_the_vault_exceed_its_policy(
     class Consortium(RuleBasedStateMachine):
         @initialize(approved=st.lists(st.sampled_from(["cheap", "dear", "again"]), min_size=1, unique=True))
         def begin(self, approved: list[str]) -> None:
-            parent = tmp_path / str(next(built))
+            parent = memory_path / str(next(built))
             parent.mkdir()
             self.site = build_site(parent)
             self.folder: Path = self.site.folder

@@ -60,8 +60,9 @@ def measure(folder: Path, sites: int, rounds: int) -> tuple[dict[str, float], di
             site.run_program("vault", program, notes, "--site-dir", str(site.folder))
         stages = [{"name": "align", "rounds": rounds, "sampling_probability": 0.1, "learning_rate": 1e-3}]
         path = running.write_study("latency", stages=stages, privacy={"enabled": False})
+        study = running.prepare(path)
         for site in running.sites.values():
-            site.approve(running.prepare(path))
+            site.approve(study)
         running.fedm2g("run", str(path))
         running.wait_for_state("latency", "completed", "failed", seconds=3600)
         load = os.getloadavg()[0]

@@ -89,8 +89,8 @@ def play_sites(pipe: Connection, objects: Path, study_digest: str, shapes: dict[
     identify()
     rng = np.random.default_rng(1)
     updates = {
-        group: {name: rng.standard_normal(shape, dtype=np.float32) for name, shape in arrays.items()}
-        for group, arrays in shapes.items()
+        group: {name: 1e-3 * rng.standard_normal(shape, dtype=np.float32) for name, shape in arrays.items()}
+        for group, arrays in shapes.items()  # as long as an honest update: a longer one is refused
     }
     while True:
         asked = pipe.recv()

@@ -36,10 +36,19 @@ class Attention(nn.Module):
     def forward(
         self, hidden: Tensor, memory: tuple[Tensor, Tensor], *, mask: Tensor | None = None, causal: bool = False
     ) -> Tensor:
-        """hidden (b, n, w); mask (b, 1, 1, m) boolean, True = attend."""
-        attended = F.scaled_dot_product_attention(
-            self._split(self.to_q(hidden)), *memory, attn_mask=mask, is_causal=causal
-        )
+        """hidden (b, n, w); mask (b, 1, 1, m) boolean, True = attend.
+
+        Written out, not fused: torch 2.13 has no batching rule for its fused attention on a CPU, so that under vmap (the
+        private step) it runs patient by patient.
+        """
+        query, (key, value) = self._split(self.to_q(hidden)), memory
+        scores = query @ key.transpose(-1, -2) * query.shape[-1] ** -0.5  # (b, heads, n, m)
+        if causal:
+            later = torch.ones(scores.shape[-2:], dtype=torch.bool, device=scores.device).triu(1)
+            scores = scores.masked_fill(later, -torch.inf)
+        if mask is not None:
+            scores = scores.masked_fill(~mask, -torch.inf)
+        attended = scores.softmax(-1) @ value
         return self.to_out(attended.transpose(1, 2).flatten(2))
 
     def _split(self, tokens: Tensor) -> Tensor:

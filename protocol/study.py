@@ -89,6 +89,9 @@ class StageSpec(Terms):
     """R: at most so many records per flow of one patient enter a step."""
     timestep_draws: Annotated[int, Field(ge=1, le=128)] = 1
     """K: noise/timestep draws per record, averaged before clipping."""
+    flow_weights: Mapping[str, Annotated[float, Field(gt=0)]] = {}
+    """Factors of the losses of flows, 1 where none is given. All flows of a patient are clipped together and get noise
+    of one size: weights that make the gradients of public patients equally long leave none of them drowned."""
 
 
 class PrivacyTerms(Terms):
@@ -197,6 +200,9 @@ class Study(Terms):
         for site in self.sites:
             if unknown := set(site.flows) - set(names):
                 raise ValueError(f"site {site.name} declares flows that the study does not have: {sorted(unknown)}")
+        for stage in self.stages:
+            if unknown := set(stage.flow_weights) - set(names):
+                raise ValueError(f"stage {stage.name} weighs flows that the study does not have: {sorted(unknown)}")
         order = [STAGES.index(stage.name) for stage in self.stages]
         if not order or order != sorted(set(order)):
             raise ValueError(f"`stages` must be some of {list(STAGES)}, each at most once and in this order")

@@ -45,6 +45,7 @@ def evaluate_folder(
     if not held_out.flows:
         raise InputInvalid("The folder holds no image of the generator's flows: see `fedm2g site ingest` for reasons.")
     settings = EvaluationSettings(sampling_seeds=(seed,))
+    generator = generator.to(getattr(torch, settings.dtype))
     folders = {} if referee_folder is None else {"folder": referee_folder}
     referee = OmniscientReferee(
         held_out, settings, referee=Referee.load(**folders), report_features=ReportFeatures.load(**folders)

@@ -9,8 +9,10 @@ labeller reads them. Every generator is judged from the same starting noise.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -29,13 +31,29 @@ FEWEST = 16
 _BATCH = 128
 
 
+def fast_dtype() -> str:
+    """bfloat16 where this processor computes in it, else float32 (elsewhere bfloat16 is emulated, and slower)."""
+    return "bfloat16" if torch.cpu._is_avx512_bf16_supported() else "float32"
+
+
 @dataclass(frozen=True)
 class EvaluationSettings:
     """How generators are sampled for judgement; the same for every generator of a run."""
 
     sampling_seeds: tuple[int, ...] = (101, 202, 303)
-    num_inference_steps: int = 8
-    guidance_scale: float = 1.0
+    num_inference_steps: int = 12
+    guidance_scale: float = 2.0
+    dtype: str = field(default_factory=fast_dtype)
+    """Of the generator while it is judged, float32 or bfloat16. On one core of ours bfloat16 halves the time and moves a
+    Fréchet distance by a fifth of its deviation over seeds."""
+
+    def opened(self, folder: str | Path, **options: Any) -> Generator:
+        """The generator of a folder, ready to be judged. options: of `Generator.from_pretrained`."""
+        return Generator.from_pretrained(folder, **options).to(getattr(torch, self.dtype))
+
+    def as_record(self) -> dict[str, Any]:
+        """For `summary.json`."""
+        return asdict(self)
 
 
 class OmniscientReferee:

@@ -41,7 +41,6 @@ def _take_seat(held_out: HeldOut, settings: EvaluationSettings, referee_folder: 
     """Runs once in each worker."""
     import torch
 
-    from medm2g.generator import Generator
     from medm2g.metrics.referee import SHIPPED, Referee
     from medm2g.metrics.report_features import ReportFeatures
     from simulations.text_memory import RememberingTextEncoder
@@ -54,7 +53,7 @@ def _take_seat(held_out: HeldOut, settings: EvaluationSettings, referee_folder: 
 
     def open_once(folder: str) -> Generator:
         if folder not in opened:
-            opened[folder] = Generator.from_pretrained(folder, text_encoder=encoder)
+            opened[folder] = settings.opened(folder, text_encoder=encoder)
         return opened[folder]
 
     judge = OmniscientReferee(

@@ -122,7 +122,8 @@ def simulate(simulation: Simulation, *, progress: Progress) -> dict[str, Any]:
             why_not_continued=why_not,
             workers=simulation.judges,
         )
-    outcome = _outcome(study, sites, result, verdicts, clock, invented=held_out.invented)
+    sampling = simulation.evaluation.as_record()
+    outcome = _outcome(study, sites, result, verdicts, clock, invented=held_out.invented, sampling=sampling)
     with clock.measure("report"):
         show(out / "report.html", outcome, verdicts, held_out, simulation.evaluation, folder, result.generator)
     summary = summarise(outcome)
@@ -200,6 +201,7 @@ def _outcome(
     clock: Clock,
     *,
     invented: bool,
+    sampling: dict[str, Any],
 ) -> Outcome:
     training = [record.training_seconds for record in result.records]
     trained = sum(seconds for seconds in training if seconds is not None)
@@ -223,6 +225,7 @@ def _outcome(
         after=verdicts.after,
         public_continued=verdicts.public_continued,
         held_out_accuracy=verdicts.held_out_accuracy,
+        sampling=sampling,
         physics=PhysicsConfig().digest() if invented else None,
     )
 

@@ -69,13 +69,14 @@ class Costs:
 
     wall_seconds: float
     training_seconds: float | None
-    """Inside the sites' mechanisms; None where the engine cannot tell."""
+    """What sites compute, and would compute without a federation too: the frozen networks' features once, and the steps.
+    None where the engine cannot tell."""
     evaluation_seconds: float
     """Judging generators, and the public continuation that they are compared with."""
     preparation_seconds: float
     """Building the sites: phantoms, DICOM, ingest."""
     federation_seconds: float | None
-    """Of the rounds, what was not training: features, messages, ledgers, aggregation, checkpoints."""
+    """Of the rounds, what was not training: messages, ledgers, aggregation, checkpoints."""
     peak_rss_bytes: int
 
 
@@ -93,6 +94,8 @@ class Outcome:
     held_out_accuracy: Mapping[str, float] = field(default_factory=dict)
     physics: str | None = None
     """Digest of the phantoms' physics; None where the records are real."""
+    sampling: Mapping[str, Any] = field(default_factory=dict)
+    """How generators were sampled to be judged."""
 
 
 def summarise(outcome: Outcome) -> dict[str, Any]:
@@ -109,6 +112,7 @@ def summarise(outcome: Outcome) -> dict[str, Any]:
         "federation_overhead": _share(costs.federation_seconds, costs.wall_seconds),
         "peak_rss_bytes": costs.peak_rss_bytes,
         "physics": outcome.physics,
+        "sampling": dict(outcome.sampling),
         "private": all(site.private for site in outcome.sites),
         "sites": {site.name: _site(site) for site in outcome.sites},
         "flows": {flow.name: _flow(outcome, flow.name) for flow in outcome.study.flows},

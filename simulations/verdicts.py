@@ -96,12 +96,11 @@ def show(
     after: Path,
 ) -> None:
     """Draw the samples and write the report."""
-    from medm2g.generator import Generator
     from simulations.samples import SampleBook
     from simulations.text_memory import RememberingTextEncoder
 
     encoder = RememberingTextEncoder()
-    opened = [Generator.from_pretrained(folder, text_encoder=encoder) for folder in (before, after)]
+    opened = [settings.opened(folder, text_encoder=encoder) for folder in (before, after)]
     book = SampleBook(held_out, settings, seed=outcome.study.training.seed)
     counts = sorted({len(flow.images) for flow in held_out.flows.values()})
     number = "–".join(str(count) for count in sorted({counts[0], counts[-1]})) if counts else "no"

@@ -42,7 +42,7 @@ class HookedStage:
         weights = tensors["weight"]  # (patients, rows)
         flat = {name: tensor.flatten(0, 1) for name, tensor in tensors.items()}
         losses = self._stage.row_losses(kind, {}, flat).view_as(weights)
-        return (losses * weights).sum(1) / weights.sum(1)
+        return self._stage.weight_of(kind) * (losses * weights).sum(1) / weights.sum(1)
 
     def owners_of_rows(self, kind: str, tensors: dict[str, Tensor], rows: int) -> Tensor:
         """(rows,): one row for each of a patient's rows, or as many again for every view (stage align: two)."""

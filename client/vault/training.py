@@ -110,7 +110,9 @@ class Trainer:
             groups = {name: self._arrays(name, request, held) for name in request.trains}
             parameters = _parameters(groups, self.shared)
             self._load_frozen(approval, stage, request, held)
+            began = time.perf_counter()
             patients, loss = self._stage(approval, stage, request)
+            self.training_seconds += time.perf_counter() - began
             present = self._opt_outs.participating(patients.pseudonyms())
             mechanism = self._mechanism(approval, stage, request.round_number, present)
             self._watch.check()  # the last moment at which stopping costs nothing
@@ -174,6 +176,7 @@ class Trainer:
                 timestep_draws=stage.timestep_draws,
                 conditioning_dropout=approval.study.training.conditioning_dropout,
                 source_prompts=approval.study.training.source_prompts,
+                flow_weights=stage.flow_weights,
                 anchors=self.shared.anchors,
             )
             # A stage's Term is its own room's, of the same structure.

@@ -7,7 +7,7 @@ terms = loss.draw(pseudonym, generator=torch.Generator().manual_seed(seed))
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from medm2g.anchors import AnchorBank, build_anchors
 from medm2g.errors import ConfigInvalid
@@ -41,13 +41,41 @@ def build_stage(
     timestep_draws: int,
     conditioning_dropout: float,
     source_prompts: float = 0.0,
+    flow_weights: Mapping[str, float] | None = None,
     anchors: AnchorBank | None = None,
 ) -> Stage:
     """The stage of that name for a site that declares `flows`. Raises ConfigInvalid.
 
     anchors: a bank built before, or None to encode it now (about a second). Aligning draws no timesteps;
-    `source_prompts` is of `diffuse` alone.
+    `source_prompts` is of `diffuse` alone. flow_weights: of the losses; a flow that is not named weighs 1.
     """
+    stage = _unweighed(
+        name,
+        generator,
+        patients,
+        flows=flows,
+        records_per_patient=records_per_patient,
+        timestep_draws=timestep_draws,
+        conditioning_dropout=conditioning_dropout,
+        source_prompts=source_prompts,
+        anchors=anchors,
+    )
+    stage.flow_weights = dict(flow_weights or {})
+    return stage
+
+
+def _unweighed(
+    name: str,
+    generator: Generator,
+    patients: PatientSource,
+    *,
+    flows: Sequence[str],
+    records_per_patient: int,
+    timestep_draws: int,
+    conditioning_dropout: float,
+    source_prompts: float,
+    anchors: AnchorBank | None,
+) -> Stage:
     if name == "diffuse":
         return DiffuseLoss(
             generator,

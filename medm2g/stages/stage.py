@@ -35,6 +35,8 @@ class Stage(ABC):
         self.flows = tuple(flow for flow in generator.flows if flow in flows)
         self.timesteps = generator.config.num_train_timesteps
         self.image_flows = tuple(flow for flow in self.flows if flow in generator.image_flows)
+        self.flow_weights: Mapping[str, float] = {}
+        """Public factors of the losses of flows; 1 where none is given."""
 
     @abstractmethod
     def draw(self, pseudonym: str, *, generator: torch.Generator, only: Sequence[str] | None = None) -> list[Term]:
@@ -52,13 +54,18 @@ class Stage(ABC):
         """(rows,): one value per record and draw; no row sees another."""
 
     def loss(self, kind: str, parameters: Mapping[str, Tensor], tensors: Mapping[str, Tensor]) -> Tensor:
-        """Scalar: the mean over one patient's real rows. Pure, and safe under vmap."""
+        """Scalar: the mean over one patient's real rows, times the flow's weight. Pure, and safe under vmap."""
         losses, weights = self.row_losses(kind, parameters, tensors), tensors["weight"]
-        return (losses * weights).sum() / weights.sum()
+        return self.weight_of(kind) * (losses * weights).sum() / weights.sum()
+
+    def weight_of(self, kind: str) -> float:
+        """The flow's public weight: a patient's flows are clipped together, so one whose gradients are a tenth of
+        another's would drown in noise of that one's size (StageSpec.flow_weights)."""
+        return self.flow_weights.get(kind.partition("/")[0], 1.0)
 
     def loss_batch(self, kind: str, parameters: Mapping[str, Tensor], stacked: Mapping[str, Tensor]) -> Tensor:
-        """Scalar: the mean of `loss` over patients stacked as (patients, rows, ...). For public training, in which the
-        batch may be one; the private engines never call it."""
+        """Scalar: the mean over patients stacked as (patients, rows, ...), all flows of one weight. For public training,
+        in which the batch may be one; the private engines never call it."""
         weights = stacked["weight"]  # (patients, rows)
         flat = rows_of(stacked)
         losses = self.row_losses(kind, parameters, flat).view_as(weights)

@@ -138,6 +138,7 @@ class CanarySite:
             timestep_draws=stage.timestep_draws,
             conditioning_dropout=self.study.training.conditioning_dropout,
             source_prompts=self.study.training.source_prompts,
+            flow_weights=stage.flow_weights,
             anchors=shared.anchors,
         )
         return patients, cast(PatientLoss, loss)

@@ -143,6 +143,7 @@ def _stages(
                 records_per_patient=1,
                 timestep_draws=spec.timestep_draws,
                 conditioning_dropout=0.0,
+                flow_weights=spec.flow_weights,
             )
             group = generator.group(f"{'alignment' if spec.name == 'align' else 'diffusion'}/{flow}")
             parameters = {name: value.detach() for name, value in group.items()}

@@ -78,25 +78,22 @@ class OmniscientReferee:
         *,
         sampling_seeds: Sequence[int] | None = None,
         flows: Sequence[str] | None = None,
-        most: int | None = None,
     ) -> Quality:
-        """Figures of flows of the generator, one per sampling seed, on at most `most` held-out records of each."""
+        """Figures of flows of the generator, one per sampling seed."""
         seeds = self.settings.sampling_seeds if sampling_seeds is None else tuple(sampling_seeds)
         wanted = generator.flows if flows is None else flows
         pipeline = AnyToAnyPipeline(generator)
         result = {}
         for flow in wanted:
             judge = self._judge_text if flow == generator.text_flow else self._judge_images
-            result[flow] = judge(pipeline, flow, seeds, most)
+            result[flow] = judge(pipeline, flow, seeds)
         return Quality(result)
 
-    def _judge_images(
-        self, pipeline: AnyToAnyPipeline, flow: str, seeds: Sequence[int], most: int | None
-    ) -> FlowQuality:
+    def _judge_images(self, pipeline: AnyToAnyPipeline, flow: str, seeds: Sequence[int]) -> FlowQuality:
         held = self.held_out.flows.get(flow)
         if held is None or len(held.images) < FEWEST:
             return _too_few(self.held_out.missing.get(flow))
-        held, truth = held.first(most), self._truth[flow][:most]
+        truth = self._truth[flow]
         frechet, accuracy = [], []
         for seed in seeds:
             images = self.generate_images(pipeline, flow, held.prompts, seed=seed)
@@ -107,8 +104,8 @@ class OmniscientReferee:
         reason = "" if accuracy else "The findings of the held-out records are not known by side."
         return FlowQuality(tuple(frechet), tuple(accuracy), accuracy_reason=reason)
 
-    def _judge_text(self, pipeline: AnyToAnyPipeline, flow: str, seeds: Sequence[int], most: int | None) -> FlowQuality:
-        reports = self.held_out.reports[:most]
+    def _judge_text(self, pipeline: AnyToAnyPipeline, flow: str, seeds: Sequence[int]) -> FlowQuality:
+        reports = self.held_out.reports
         if len(reports) < FEWEST:
             return _too_few(self.held_out.missing.get(flow))
         encode = pipeline.generator.text_encoder

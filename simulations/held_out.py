@@ -22,10 +22,6 @@ class HeldOutFlow:
     labels: Sequence[str | None] = ()
     """One per image: finding and side as the referee names them, None where unknown; empty where all are."""
 
-    def first(self, most: int | None) -> HeldOutFlow:
-        """The first so many records; all for None."""
-        return HeldOutFlow(self.images[:most], self.prompts[:most], self.labels[:most])
-
 
 @dataclass(frozen=True)
 class HeldOutReport:

@@ -62,10 +62,10 @@ def _take_seat(held_out: HeldOut, settings: EvaluationSettings, referee_folder: 
     _bench = _Bench(judge, open_once)
 
 
-def _judge(generator_folder: str, flow: str, sampling_seed: int, most: int | None) -> FlowQuality:
+def _judge(generator_folder: str, flow: str, sampling_seed: int) -> FlowQuality:
     assert _bench is not None
     generator = _bench.open(generator_folder)
-    return _bench.referee.judge(generator, sampling_seeds=[sampling_seed], flows=[flow], most=most).flows[flow]
+    return _bench.referee.judge(generator, sampling_seeds=[sampling_seed], flows=[flow]).flows[flow]
 
 
 def _held_out_accuracy() -> dict[str, float]:
@@ -118,14 +118,13 @@ class Panel(AbstractContextManager["Panel"]):
         *,
         sampling_seeds: Sequence[int] | None = None,
         flows: Sequence[str] | None = None,
-        most: int | None = None,
         note_done: NoteDone = lambda: None,
     ) -> Verdict:
-        """Begin judging a generator. most: use only so many held-out records per flow."""
+        """Begin judging a generator."""
         seeds = self.settings.sampling_seeds if sampling_seeds is None else sampling_seeds
         parts: dict[str, list[Future[FlowQuality]]] = {}
         for flow in self.flows if flows is None else flows:
-            parts[flow] = [self._pool.submit(_judge, str(generator_folder), flow, seed, most) for seed in seeds]
+            parts[flow] = [self._pool.submit(_judge, str(generator_folder), flow, seed) for seed in seeds]
             for part in parts[flow]:
                 part.add_done_callback(lambda _: note_done())
         return Verdict(parts)

@@ -82,7 +82,9 @@ def build_phantom_sites(
     counter = context.Value("q", 0)
     workers = min(len(jobs), processes or max(1, min(4, os.cpu_count() or 1)))
     with ProcessPoolExecutor(workers, mp_context=context, initializer=_count_into, initargs=(counter,)) as pool:
-        built = [pool.submit(_build_phantom_site, job) for job in jobs]
+        longest_first = sorted(jobs, key=lambda job: -job.spec.declared_patients * len(job.spec.flows))
+        found = {job.spec.name: pool.submit(_build_phantom_site, job) for job in longest_first}
+        built = [found[job.spec.name] for job in jobs]
         told = 0
         while not all(future.done() for future in built):
             time.sleep(0.2)

@@ -1,6 +1,6 @@
 """`fedm2g simulate`: a whole study on this machine, from records to generator, summary and report.
 
-In order: build the sites, let each approve the study, train, spend the same compute on public phantoms, judge the
+In order: build the sites, let each approve the study, train (beside it, the same compute on public phantoms), judge the
 generator before, after and instead, and write it all down.
 """
 
@@ -10,7 +10,7 @@ import os
 import resource
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,7 @@ from simulations.generators import divided_anew, generator_folder
 from simulations.held_out import HeldOut
 from simulations.held_out_phantoms import held_out_phantoms
 from simulations.phantoms import PhysicsConfig
-from simulations.public_continued import continue_in_public
+from simulations.public_continued import PublicRival
 from simulations.real_sites import build_sites_from
 from simulations.scenario import SimulatedSite, build_phantom_sites
 from simulations.snapshots import Snapshots
@@ -94,22 +94,26 @@ def simulate(simulation: Simulation, *, progress: Progress) -> dict[str, Any]:
         sites, held_out = _prepared(simulation, study, out, progress)
         engines.approve(study, sites, folder)
     snapshots = Snapshots(out / WORK / "snapshots", study, folder, clock)
-    with clock.measure("run"), _bar(progress, "training", sum(stage.rounds for stage in study.stages)) as bar:
-        result = engines.run(
-            simulation.engine,
-            study,
-            sites,
-            generator_folder=folder,
-            out=out,
-            resume=simulation.resume,
-            stop_after=simulation.stop_after,
-            on_round=snapshots.watch(lambda done: progress.update(bar, completed=done)),
-        )
-    if not result.completed:
-        return {}
-    assert result.generator is not None
-    with clock.measure("continuation"):
-        public, why_not = _continued(simulation, study, folder, out, progress)
+    with ExitStack() as stack:
+        rival, why_not = _rival(simulation, study, folder, out)
+        if rival is not None:
+            stack.enter_context(rival)
+        with clock.measure("run"), _bar(progress, "training", sum(stage.rounds for stage in study.stages)) as bar:
+            result = engines.run(
+                simulation.engine,
+                study,
+                sites,
+                generator_folder=folder,
+                out=out,
+                resume=simulation.resume,
+                stop_after=simulation.stop_after,
+                on_round=snapshots.watch(lambda done: progress.update(bar, completed=done)),
+            )
+        if not result.completed:
+            return {}
+        assert result.generator is not None
+        with clock.measure("continuation"):
+            public = None if rival is None else _waited_for(rival, study, progress)
     with clock.measure("evaluation"):
         verdicts = judge_all(
             {"before": folder, "after": result.generator} | ({"public_continued": public} if public else {}),
@@ -175,22 +179,18 @@ def _prepared(
     return ready, held_out
 
 
-def _continued(
-    simulation: Simulation, study: Study, folder: Path, out: Path, progress: Progress
-) -> tuple[Path | None, str]:
-    """What the same compute on public phantoms makes of the public generator; or why nobody asked."""
-    if not simulation.public_continued:
+def _rival(simulation: Simulation, study: Study, folder: Path, out: Path) -> tuple[PublicRival | None, str]:
+    """What the same compute on public phantoms makes of the public generator; or why nobody is to ask."""
+    if not simulation.public_continued or simulation.stop_after is not None:
         return None, "The public continuation was not asked for."
     if simulation.data is not None:
         return None, "Measured on phantoms only: there are no more public images of these kinds."
+    return PublicRival(study, folder, out / WORK / "public", size=IMAGE_SIZES[study.preset]), ""
+
+
+def _waited_for(rival: PublicRival, study: Study, progress: Progress) -> Path:
     with _bar(progress, "the same compute in public", sum(stage.rounds for stage in study.stages)) as bar:
-        return continue_in_public(
-            study,
-            folder,
-            out / WORK / "public",
-            size=IMAGE_SIZES[study.preset],
-            on_round=lambda done: progress.update(bar, completed=done),
-        ), ""
+        return rival.wait(lambda done: progress.update(bar, completed=done))
 
 
 def _outcome(

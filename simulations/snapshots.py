@@ -17,21 +17,21 @@ _STAGE = "diffuse"
 
 
 class Snapshots:
-    """Writes a generator after half and after all of the diffuse stage."""
+    """Writes a generator after half of the diffuse stage."""
 
     def __init__(self, folder: Path, study: Study, source: Path, clock: Clock) -> None:
         self._folder, self._study, self._source, self._clock = folder, study, source, clock
         self.folders: dict[int, Path] = {}
         """Rounds done to the generator folder of that moment."""
         rounds = next((stage.rounds for stage in study.stages if stage.name == _STAGE), 0)
-        self._wanted = {rounds // 2, rounds} - {0}
+        self._wanted = rounds // 2
 
     def watch(self, tell: Callable[[int], None]) -> OnRound:
         """The callback of a run; `tell` gets the number of rounds done."""
 
         def on_round(record: RoundRecord, state: RunState) -> None:
             tell(state.rounds_done)
-            if record.stage == _STAGE and record.round_number in self._wanted:
+            if record.stage == _STAGE and record.round_number == self._wanted:
                 with self._clock.measure("snapshots"):
                     self.folders[state.rounds_done] = write_generator(
                         self._source,

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import fmean
 
 from rich.progress import Progress
 
@@ -16,9 +15,6 @@ from simulations.judging import Panel
 from simulations.report import Showing, write_report
 from simulations.summary import Outcome, Quality
 
-#: Held-out records per flow for the curve of quality by round, which is a sketch and not a figure.
-_MOST_FOR_CURVE = 128
-
 
 @dataclass(frozen=True)
 class Verdicts:
@@ -28,7 +24,7 @@ class Verdicts:
     after: Quality
     public_continued: Quality
     curve: Mapping[str, list[tuple[int, float]]]
-    """Flow to (rounds done, Fréchet distance), all on the same few records and one seed."""
+    """Flow to (rounds done, Fréchet distance), all of the first sampling seed: a sketch, not a figure."""
     held_out_accuracy: Mapping[str, float]
 
 
@@ -48,8 +44,7 @@ def judge_all(
     flows = [flow.name for flow in study.flows]
     images = [flow for flow in flows if flow in held_out.flows]
     rounds = sum(stage.rounds for stage in study.stages)
-    moments = {0: generators["before"], **snapshots, rounds: generators["after"]} if snapshots else {}
-    parts = len(generators) * len(flows) * len(settings.sampling_seeds) + len(moments) * len(images)
+    parts = len(generators) * len(flows) * len(settings.sampling_seeds) + len(snapshots) * len(images)
     bar = progress.add_task("judging", total=parts)
 
     def tell() -> None:
@@ -59,8 +54,8 @@ def judge_all(
         asked = {name: panel.summon(folder, note_done=tell) for name, folder in generators.items()}
         seed = settings.sampling_seeds[:1]
         sketched = {
-            done: panel.summon(folder, sampling_seeds=seed, flows=images, most=_MOST_FOR_CURVE, note_done=tell)
-            for done, folder in moments.items()
+            done: panel.summon(folder, sampling_seeds=seed, flows=images, note_done=tell)
+            for done, folder in snapshots.items()
         }
         found = {name: verdict.wait() for name, verdict in asked.items()}
         sketches = {done: verdict.wait() for done, verdict in sketched.items()}
@@ -69,7 +64,7 @@ def judge_all(
         before=found["before"],
         after=found["after"],
         public_continued=found.get("public_continued", Quality({}, not_measured=why_not_continued)),
-        curve=_curve(sketches, images),
+        curve=_curve({0: found["before"], **sketches, rounds: found["after"]}, images) if sketches else {},
         held_out_accuracy=accuracy,
     )
 
@@ -77,9 +72,7 @@ def judge_all(
 def _curve(sketches: Mapping[int, Quality], flows: list[str]) -> dict[str, list[tuple[int, float]]]:
     curve = {
         flow: [
-            (done, fmean(quality.flows[flow].frechet))
-            for done, quality in sketches.items()
-            if quality.flows[flow].frechet
+            (done, quality.flows[flow].frechet[0]) for done, quality in sketches.items() if quality.flows[flow].frechet
         ]
         for flow in flows
     }

@@ -21,6 +21,9 @@ from protocol.intensity import to_unit
 from protocol.study import FlowSpec, Knots
 
 BATCH = 64
+"""Records whose images are in memory at once."""
+TEXT_BATCH = 1024
+"""Texts likewise; the encoder sorts them by length, so that the more there are the less it pads."""
 Arrays = dict[str, np.ndarray]
 
 
@@ -62,7 +65,7 @@ class FeatureBuilder:
 
     def _encode_texts(self, rows: Sequence[RecordRow]) -> Arrays:
         parts: dict[str, list[np.ndarray]] = {"tokens": [], "mask": [], "ids": [], "pooled": [], "latents": []}
-        for batch in _batches(rows):
+        for batch in _batches(rows, TEXT_BATCH):
             features = self._generator.encode_text([self._store.text(row.record_id) for row in batch])
             parts["tokens"].append(features.tokens.half().cpu().numpy())
             parts["mask"].append(features.mask.cpu().numpy())
@@ -85,5 +88,5 @@ class FeatureBuilder:
         return arrays
 
 
-def _batches(rows: Sequence[RecordRow]) -> Iterable[Sequence[RecordRow]]:
-    return (rows[first : first + BATCH] for first in range(0, len(rows), BATCH))
+def _batches(rows: Sequence[RecordRow], size: int = BATCH) -> Iterable[Sequence[RecordRow]]:
+    return (rows[first : first + size] for first in range(0, len(rows), size))

@@ -116,9 +116,15 @@ def test_a_panel_gives_the_same_verdict_as_one_referee(
     referee: OmniscientReferee, generator: Generator, held_out: HeldOut, referee_folder: Path, tmp_path: Path
 ) -> None:
     generator.save_pretrained(tmp_path / "g")
-    alone = referee.judge(generator, flows=["xray"], most=20).flows["xray"]
+    alone = referee.judge(generator, flows=["xray"]).flows["xray"]
     with Panel(held_out, SETTINGS, flows=["xray"], referee_folder=referee_folder, workers=1) as panel:
-        together = panel.summon(tmp_path / "g", most=20).wait().flows["xray"]
+        together = (
+            panel.summon(
+                tmp_path / "g",
+            )
+            .wait()
+            .flows["xray"]
+        )
     np.testing.assert_allclose(together.frechet, alone.frechet, rtol=1e-3)
     assert together.finding_accuracy == alone.finding_accuracy
     assert alone.frechet[0] != alone.frechet[1]

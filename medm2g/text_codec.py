@@ -38,8 +38,8 @@ class Attention(nn.Module):
     ) -> Tensor:
         """hidden (b, n, w); mask (b, 1, 1, m) boolean, True = attend.
 
-        Written out, not fused: torch 2.13 has no batching rule for its fused attention on a CPU, so that under vmap (the
-        private step) it runs patient by patient.
+        Written out, not fused: torch 2.13 has no batching rule for its fused attention on a CPU, so that under vmap
+        (the private step) it runs patient by patient.
         """
         query, (key, value) = self._split(self.to_q(hidden)), memory
         scores = query @ key.transpose(-1, -2) * query.shape[-1] ** -0.5  # (b, heads, n, m)

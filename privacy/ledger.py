@@ -90,6 +90,7 @@ class Ledger:
     def check_lifetime(self) -> None:
         """Whether all approved plans are within the policy as it is now. Raises BudgetExceeded where it was lowered."""
         with chain.connected(self.path) as connection:
+            self._check_anchor(connection)
             check_lifetime(list(self._plans(connection).values()), self.policy)
 
     def plan(self, study_digest: str) -> StudyPlan | None:

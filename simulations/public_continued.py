@@ -59,8 +59,8 @@ def continue_in_public(
 class PublicRival:
     """`continue_in_public` in the background, for as long as the block lasts.
 
-    Meanwhile this process and that one share the cores: two processes whose threads of torch outnumber the cores wait for
-    each other (35 times slower, measured).
+    Meanwhile this process and that one share the cores: two processes whose threads of torch outnumber the cores wait
+    for each other (35 times slower, measured).
     """
 
     def __init__(self, study: Study, generator_folder: Path, folder: Path, *, size: int) -> None:

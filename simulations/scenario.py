@@ -28,6 +28,9 @@ from simulations.phantoms import PhysicsConfig, export_hospital
 _PHANTOM_SEED = 1_000
 
 
+LEAST_OF_PUBLIC_RECORDS = {"minimum_patients": 1, "minimum_count": 1}
+
+
 @dataclass(frozen=True)
 class SimulatedSite:
     """A site that stands ready on this machine."""
@@ -144,9 +147,9 @@ def prepare_site(
     """Keys and `site.toml` of a simulated site: a policy that takes this study and no more.
 
     A site that the study itself calls non-private holds records that are public already, so none are too few; every
-    other keeps the least number of patients that a policy begins with.
+    other keeps the least number of patients that a policy begins with, which then refuses a site of fewer.
     """
-    least = {} if spec.private else {"minimum_patients": 1, "minimum_count": 1}
+    least = {"minimum_count": min(11, spec.declared_patients)} if spec.private else LEAST_OF_PUBLIC_RECORDS
     folder.mkdir(parents=True)
     folder.chmod(0o700)
     SiteKeys.create(folder, pseudonym_key=pseudonym_key)

@@ -69,8 +69,8 @@ class Costs:
 
     wall_seconds: float
     training_seconds: float | None
-    """What sites compute, and would compute without a federation too: the frozen networks' features once, and the steps.
-    None where the engine cannot tell."""
+    """What sites compute, and would compute without a federation too: the frozen networks' features once, and the
+    steps. None where the engine cannot tell."""
     evaluation_seconds: float
     """Judging generators, and the public continuation that they are compared with."""
     preparation_seconds: float

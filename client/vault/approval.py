@@ -99,6 +99,8 @@ class Approvals:
         plan = self.proposed(study, generator_digest=generator_digest, patients=patients, deployment=deployment)
         if plan is not None:
             self._ledger.approve(plan)
+        else:
+            self._ledger.check_lifetime()  # nothing is spent, but no study begins on a ledger that is an old copy
         self._write(digest, study)
         return self.get(digest)
 

@@ -64,8 +64,8 @@ class Stage(ABC):
         return self.flow_weights.get(kind.partition("/")[0], 1.0)
 
     def loss_batch(self, kind: str, parameters: Mapping[str, Tensor], stacked: Mapping[str, Tensor]) -> Tensor:
-        """Scalar: the mean over patients stacked as (patients, rows, ...), all flows of one weight. For public training,
-        in which the batch may be one; the private engines never call it."""
+        """Scalar: the mean over patients stacked as (patients, rows, ...), all flows of one weight. For public
+        training, in which the batch may be one; the private engines never call it."""
         weights = stacked["weight"]  # (patients, rows)
         flat = rows_of(stacked)
         losses = self.row_losses(kind, parameters, flat).view_as(weights)

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -47,6 +48,13 @@ for kind, content in asked.items():
     sent = b"".join(part.deflate() for part in get_all_nested_objects(reply).values())
     print(json.dumps({"kind": kind, "reply": dict(reply.content["reply"]), "sent": sent.hex()}))
 """
+
+
+@pytest.fixture
+def tmp_path() -> Iterator[Path]:
+    """A short one, because the path of a unix socket holds 107 bytes."""
+    with tempfile.TemporaryDirectory(prefix="fm") as folder:
+        yield Path(folder)
 
 
 @pytest.fixture

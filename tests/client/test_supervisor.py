@@ -6,9 +6,10 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -106,13 +107,20 @@ def test_a_site_without_a_relays_folder_says_what_to_do(tmp_path: Path) -> None:
         Supervisor(tmp_path)
 
 
-def test_a_command_of_root_becomes_the_folders_owner_and_others_are_told_whom_to_be(tmp_path: Path) -> None:
+@pytest.fixture
+def open_place() -> Iterator[Path]:
+    """A folder that other users can enter; pytest's own lie below one that they cannot."""
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        yield Path(folder)
+
+
+def test_a_command_of_root_becomes_the_folders_owner_and_others_are_told_whom_to_be(open_place: Path) -> None:
     if os.geteuid() != 0:
         pytest.skip("only root can give a folder to another user")
-    folder = tmp_path / "site"
+    folder = open_place / "site"
     folder.mkdir()
     os.chown(folder, 64123, 64123)
-    tmp_path.chmod(0o755)
 
     def as_user(user: int) -> str:
         """In a process of its own, forked, because an interpreter in a home folder cannot be started by others."""
@@ -131,7 +139,5 @@ def test_a_command_of_root_becomes_the_folders_owner_and_others_are_told_whom_to
         with os.fdopen(reads) as stream:
             return stream.read()
 
-    for path in (tmp_path.parent, tmp_path.parent.parent):
-        path.chmod(0o755)
     assert as_user(0) == "64123 []" and as_user(64123).startswith("64123")
     assert "belongs to 64123: run the command as that user, with sudo -u 64123" in as_user(64124)

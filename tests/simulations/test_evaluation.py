@@ -16,7 +16,7 @@ from simulations.held_out import HeldOut, HeldOutFlow, HeldOutReport
 from simulations.judging import Panel
 
 LABELS = ("nodule-left", "nodule-right", "healthy")
-SETTINGS = EvaluationSettings(sampling_seeds=(1, 2), num_inference_steps=2, guidance_scale=1.0)
+SETTINGS = EvaluationSettings(sampling_seeds=(1, 2), num_inference_steps=2, guidance_scale=1.0, dtype="float32")
 
 
 def _images(count: int, seed: int) -> LabelledImages:

@@ -67,6 +67,7 @@ def stage_of(name: str, generator: Generator, anchors: AnchorBank) -> InDouble:
         timestep_draws=1,
         conditioning_dropout=0.1,
         source_prompts=0.5,
+        flow_weights={"ct": 3.0, "text": 0.25},
         anchors=anchors,
     )
     return InDouble(HookedStage(stage))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -37,7 +38,7 @@ def anchors(text_encoder: TextEncoder) -> AnchorBank:
 
 @pytest.fixture
 def build(generator: Generator, anchors: AnchorBank) -> Callable[..., Stage]:
-    def _build(name: str, patients: Patients | None = None, flows: tuple[str, ...] = SITE, **sizes: int) -> Stage:
+    def _build(name: str, patients: Patients | None = None, flows: tuple[str, ...] = SITE, **sizes: Any) -> Stage:
         source = patients or Patients(generator, COUNTS)
         sizes = {"records_per_patient": 2, "timestep_draws": 2} | sizes
         return build_stage(name, generator, source, flows=flows, conditioning_dropout=0.1, anchors=anchors, **sizes)
@@ -140,6 +141,19 @@ def test_loss_of_a_batch_is_the_mean_of_the_patients_losses(name: str, build: Ca
         kin = [term for own in terms for term in own if term.kind == first]
         mean = torch.stack([stage.loss(first, {}, term.tensors) for term in kin]).mean()
         torch.testing.assert_close(stage.loss_batch(first, {}, stack_terms(kin)), mean, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_a_flow_s_weight_scales_the_loss_of_its_terms_and_no_other(name: str, build: Callable[..., Stage]) -> None:
+    plain, weighed = build(name), build(name, flow_weights={"xray": 4.0})
+    kinds = set()
+    for seed in range(20):
+        for term in _draw(plain, "paired", seed):
+            factor = 4.0 if term.kind.startswith("xray") else 1.0
+            expected = factor * float(plain.loss(term.kind, {}, term.tensors))
+            assert float(weighed.loss(term.kind, {}, term.tensors)) == pytest.approx(expected)
+            kinds.add(factor)
+    assert kinds == {1.0, 4.0}
 
 
 @pytest.mark.parametrize("name", STAGES)

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from protocol.digests import digest_folder
+from protocol.errors import StudyInvalid
 from protocol.groups import reads_of
 from protocol.study import STAGES, Study
 
@@ -37,10 +38,17 @@ def test_the_digest_is_the_same_for_the_same_study_written_otherwise(tmp_path: P
         {"stages": [{"name": "align", "rounds": 3}, {"name": "guide", "rounds": 1}]},
         {"sites": [*STUDY["sites"], {"name": "east", "flows": ["ct"], "declared_patients": 100}]},
         {"optimizer": {"name": "sgd"}},
+        {"stages": [{"name": "align", "rounds": 2, "flow_weights": {"ct": 2.0}}, {"name": "guide", "rounds": 1}]},
     ],
 )
 def test_the_digest_sees_every_term(change: dict) -> None:
     assert Study.from_dict(STUDY | change).digest(version="1") != Study.from_dict(STUDY).digest(version="1")
+
+
+@pytest.mark.parametrize("weights", [{"pet": 1.0}, {"ct": 0.0}, {"ct": -1.0}])
+def test_a_stage_weighs_flows_that_there_are_and_by_more_than_nothing(weights: dict) -> None:
+    with pytest.raises(StudyInvalid, match="flow_weights|weighs flows"):
+        Study.from_dict(STUDY | {"stages": [{"name": "align", "flow_weights": weights}]})
 
 
 def test_the_digest_sees_the_version_and_the_generator() -> None:

@@ -19,10 +19,12 @@ from medm2g.metrics.report_features import ReportFeatures
 from privacy.errors import PolicyRefused
 from protocol.digests import digest_folder
 from protocol.study import Study
-from simulations.errors import InputInvalid
+from simulations.errors import InputInvalid, RunFailed
 from simulations.evaluation import EvaluationSettings
 from simulations.phantoms.export import export_hospital
+from simulations.public_continued import PublicRival
 from simulations.simulate import Simulation, simulate
+from simulations.study_file import read_study
 from simulations.train_referee import LABELS
 
 pytestmark = pytest.mark.usefixtures("task_identity")
@@ -150,6 +152,16 @@ def test_a_site_with_too_few_patients_is_refused_by_name_and_with_the_reason(
     (tmp_path / "few.toml").write_text(few)
     with pytest.raises(PolicyRefused, match="Site north refuses the study: .*too few patients.* at least 50"):
         _run(replace(simulation, study_path=tmp_path / "few.toml"))
+
+
+def test_a_rival_that_fails_says_so_and_one_that_nobody_waits_for_ends(simulation: Simulation, tmp_path: Path) -> None:
+    study = read_study(simulation.study_path, private=True)
+    with PublicRival(study, tmp_path / "no-generator", tmp_path / "rival", size=64) as rival:
+        with pytest.raises(RunFailed, match="public phantoms failed"):
+            rival.wait(lambda _: None)
+    with PublicRival(study, tmp_path / "no-generator", tmp_path / "rival", size=64) as rival:
+        process = rival._process
+    assert not process.is_alive()
 
 
 def test_a_study_of_another_subset_starts_from_the_same_generator_divided_anew(

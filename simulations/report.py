@@ -209,14 +209,14 @@ def _number(value: float | None) -> str:
 def _with_sd(value: float | None, deviation: float | None) -> str:
     if value is None:
         return "–"
-    digits = 2 if value >= 1 else 4  # distances of reports lie below 0.1
+    digits = 2 if abs(value) >= 1 else 4  # distances of reports lie below 0.1
     return f"{value:.{digits}f}" if deviation is None else f"{value:.{digits}f} ± {deviation:.{digits}f}"
 
 
 def _verdict(flow: Mapping[str, Any]) -> str:
-    """Better only when the gain exceeds two standard deviations of either side."""
-    before, after = flow.get("frechet_before"), flow.get("frechet_after")
-    if before is None or after is None:
+    """Better only when the gain exceeds two of its own standard deviations over seeds (each seed's noise is the same
+    before and after, so that what a seed moves in both is no doubt about the gain)."""
+    gain, deviation = flow.get("frechet_gain"), flow.get("frechet_gain_sd")
+    if gain is None or deviation is None:
         return ""
-    margin = 2 * max(flow.get("frechet_before_sd") or 0.0, flow.get("frechet_after_sd") or 0.0)
-    return "better" if before - after > margin else "worse" if after - before > margin else ""
+    return "better" if gain > 2 * deviation else "worse" if -gain > 2 * deviation else ""

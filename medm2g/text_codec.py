@@ -18,6 +18,12 @@ from medm2g.codec import LatentScaling
 from medm2g.config import GeneratorConfig
 
 
+ADAPTER_GAIN = 0.1
+"""Length of one of the adapter's directions. Adapter and style share the steps of one group; where a decoder has nothing
+to learn, the adapter's part of a step is noise, and with directions of length one it took a seventh of what the style
+had gained (docs/LOG.md, 2026-11-25)."""
+
+
 class Attention(nn.Module):
     """Multi-head attention, queries and memory apart."""
 
@@ -132,7 +138,7 @@ class TextCodec(nn.Module):
         self.write_words = nn.Linear(width, config.context_width)
         self.adapter = nn.Parameter(torch.zeros(config.style_width))
         self.adapter_directions = nn.Linear(config.style_width, width, bias=False)
-        nn.init.orthogonal_(self.adapter_directions.weight)
+        nn.init.orthogonal_(self.adapter_directions.weight, gain=ADAPTER_GAIN)
         # Frozen word embeddings have a standard deviation of about 0.05: read and written as if it were near 1, the
         # loss after 100 steps is less than half (measured).
         with torch.no_grad():

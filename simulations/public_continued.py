@@ -124,4 +124,6 @@ def _run(study: Study, generator_folder: Path, folder: Path, size: int, threads:
             sys.exit(1)
         rounds.value = done
 
-    result.send(str(continue_in_public(study, generator_folder, folder, size=size, on_round=tell)))
+    found = continue_in_public(study, generator_folder, folder, size=size, on_round=tell)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # all is done: being ended while it closes is no matter, and silent
+    result.send(str(found))

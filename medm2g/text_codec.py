@@ -17,11 +17,10 @@ from torch import Tensor, nn
 from medm2g.codec import LatentScaling
 from medm2g.config import GeneratorConfig
 
-
 ADAPTER_GAIN = 0.1
-"""Length of one of the adapter's directions. Adapter and style share the steps of one group; where a decoder has nothing
-to learn, the adapter's part of a step is noise, and with directions of length one it took a seventh of what the style
-had gained (docs/LOG.md, 2026-11-25)."""
+"""Length of one of the adapter's directions. Adapter and style share the steps of one group; where a decoder has
+nothing to learn, the adapter's part of a step is noise, and with directions of length one it took a seventh of what the
+style had gained (docs/LOG.md, 2026-11-25)."""
 
 
 class Attention(nn.Module):

@@ -13,7 +13,8 @@ import os
 import shutil
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -56,12 +57,24 @@ def continue_in_public(
     return result.generator
 
 
-class PublicRival:
-    """`continue_in_public` in the background, for as long as the block lasts.
+@contextmanager
+def half_of_the_threads() -> Iterator[None]:
+    """Torch on half of the cores: for a study, whether a rival runs beside it or not, so that both repeat to the bit.
 
-    Meanwhile this process and that one share the cores: two processes whose threads of torch outnumber the cores wait
-    for each other (35 times slower, measured).
+    Two processes whose threads outnumber the cores wait for each other (35 times slower, measured).
     """
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(_half_of_the_cores())
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+class PublicRival:
+    """`continue_in_public` in the background, for as long as the block lasts, on half of the cores."""
 
     def __init__(self, study: Study, generator_folder: Path, folder: Path, *, size: int) -> None:
         shutil.rmtree(folder, ignore_errors=True)  # an interrupted run's
@@ -72,13 +85,8 @@ class PublicRival:
             target=_run, args=(study, generator_folder, folder, size, _half_of_the_cores(), self._rounds, theirs)
         )
         self._theirs = theirs
-        self._threads = 0
 
     def __enter__(self) -> PublicRival:
-        import torch
-
-        self._threads = torch.get_num_threads()
-        torch.set_num_threads(_half_of_the_cores())
         self._process.start()
         self._theirs.close()  # so that the death of the process is the end of the pipe
         return self
@@ -98,9 +106,6 @@ class PublicRival:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        import torch
-
-        torch.set_num_threads(self._threads)
         if self._process.is_alive():
             self._process.terminate()
         self._process.join()

@@ -28,7 +28,7 @@ from simulations.generators import divided_anew, generator_folder
 from simulations.held_out import HeldOut
 from simulations.held_out_phantoms import held_out_phantoms
 from simulations.phantoms import PhysicsConfig
-from simulations.public_continued import PublicRival
+from simulations.public_continued import PublicRival, half_of_the_threads
 from simulations.real_sites import build_sites_from
 from simulations.scenario import SimulatedSite, build_phantom_sites
 from simulations.snapshots import Snapshots
@@ -94,7 +94,7 @@ def simulate(simulation: Simulation, *, progress: Progress) -> dict[str, Any]:
         sites, held_out = _prepared(simulation, study, out, progress)
         engines.approve(study, sites, folder)
     snapshots = Snapshots(out / WORK / "snapshots", study, folder, clock)
-    with ExitStack() as stack:
+    with half_of_the_threads(), ExitStack() as stack:
         rival, why_not = _rival(simulation, study, folder, out)
         if rival is not None:
             stack.enter_context(rival)

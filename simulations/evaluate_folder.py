@@ -45,7 +45,7 @@ def evaluate_folder(
     if not held_out.flows:
         raise InputInvalid("The folder holds no image of the generator's flows: see `fedm2g site ingest` for reasons.")
     settings = EvaluationSettings(sampling_seeds=(seed,))
-    generator = generator.to(getattr(torch, settings.dtype))
+    settings.prepared(generator)
     folders = {} if referee_folder is None else {"folder": referee_folder}
     referee = OmniscientReferee(
         held_out, settings, referee=Referee.load(**folders), report_features=ReportFeatures.load(**folders)
@@ -113,7 +113,7 @@ def _translations(
             )[target]
             assert isinstance(made, torch.Tensor)
             truth = torch.as_tensor(np.stack([pair[target] for pair in pairs]))[:, None]
-            quality = paired_quality(made, truth)
+            quality = paired_quality(made.float(), truth)
             figures[f"{source}->{target}"] = {"pairs": quality.pairs, "psnr": quality.psnr, "ssim": quality.ssim}
         progress.advance(bar)
     return figures

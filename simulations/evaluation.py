@@ -49,7 +49,11 @@ class EvaluationSettings:
 
     def opened(self, folder: str | Path, **options: Any) -> Generator:
         """The generator of a folder, ready to be judged. options: of `Generator.from_pretrained`."""
-        return Generator.from_pretrained(folder, **options).to(getattr(torch, self.dtype))
+        return self.prepared(Generator.from_pretrained(folder, **options))
+
+    def prepared(self, generator: Generator) -> Generator:
+        """The same generator, in place, in the precision in which it is judged."""
+        return generator.to(getattr(torch, self.dtype))
 
     def as_record(self) -> dict[str, Any]:
         """For `summary.json`."""

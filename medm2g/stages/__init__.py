@@ -49,35 +49,9 @@ def build_stage(
     anchors: a bank built before, or None to encode it now (about a second). Aligning draws no timesteps;
     `source_prompts` is of `diffuse` alone. flow_weights: of the losses; a flow that is not named weighs 1.
     """
-    stage = _unweighed(
-        name,
-        generator,
-        patients,
-        flows=flows,
-        records_per_patient=records_per_patient,
-        timestep_draws=timestep_draws,
-        conditioning_dropout=conditioning_dropout,
-        source_prompts=source_prompts,
-        anchors=anchors,
-    )
-    stage.flow_weights = dict(flow_weights or {})
-    return stage
-
-
-def _unweighed(
-    name: str,
-    generator: Generator,
-    patients: PatientSource,
-    *,
-    flows: Sequence[str],
-    records_per_patient: int,
-    timestep_draws: int,
-    conditioning_dropout: float,
-    source_prompts: float,
-    anchors: AnchorBank | None,
-) -> Stage:
+    stage: Stage
     if name == "diffuse":
-        return DiffuseLoss(
+        stage = DiffuseLoss(
             generator,
             patients,
             flows=flows,
@@ -86,17 +60,21 @@ def _unweighed(
             conditioning_dropout=conditioning_dropout,
             source_prompts=source_prompts,
         )
-    if name not in ("align", "guide"):
+    elif name in ("align", "guide"):
+        bank = anchors if anchors is not None else build_anchors(generator.text_encoder)
+        if name == "align":
+            stage = AlignLoss(generator, patients, flows=flows, anchors=bank, records_per_patient=records_per_patient)
+        else:
+            stage = GuideLoss(
+                generator,
+                patients,
+                flows=flows,
+                anchors=bank,
+                records_per_patient=records_per_patient,
+                timestep_draws=timestep_draws,
+                conditioning_dropout=conditioning_dropout,
+            )
+    else:
         raise ConfigInvalid(f"There is no stage called {name!r}: choose align, diffuse or guide.")
-    bank = anchors if anchors is not None else build_anchors(generator.text_encoder)
-    if name == "align":
-        return AlignLoss(generator, patients, flows=flows, anchors=bank, records_per_patient=records_per_patient)
-    return GuideLoss(
-        generator,
-        patients,
-        flows=flows,
-        anchors=bank,
-        records_per_patient=records_per_patient,
-        timestep_draws=timestep_draws,
-        conditioning_dropout=conditioning_dropout,
-    )
+    stage.flow_weights = dict(flow_weights or {})
+    return stage

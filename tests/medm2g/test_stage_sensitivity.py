@@ -64,6 +64,7 @@ def _stage(name: str, generator: Generator, patients: Patients, anchors: AnchorB
         records_per_patient=1,
         timestep_draws=1,
         conditioning_dropout=0.1,
+        flow_weights={"xray": 30.0},
         anchors=anchors,
     )
 

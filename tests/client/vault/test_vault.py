@@ -16,6 +16,7 @@ from client.vault import training
 from client.vault.groups import HeldGroups
 from client.vault.training import Trainer
 from client.vault.vault import Vault
+from privacy.errors import LedgerTampered
 from protocol.codes import Code
 from protocol.digests import digest_group
 from protocol.records import reply_to_record
@@ -282,6 +283,23 @@ def test_privacy_off_gives_the_same_update_from_the_same_seeds(
     vault = make_site(allow_non_private=True).vault()
     vault.approve(other)
     assert wire_bytes(vault.train(make_request(other, "guide"))) != wire_bytes(replies[0])
+
+
+@pytest.mark.parametrize("private", [True, False])
+def test_on_a_ledger_that_is_an_old_copy_no_study_is_approved(
+    private: bool, make_site: MakeSite, make_study: MakeStudy, make_request: MakeRequest
+) -> None:
+    site, first = make_site(allow_non_private=True), make_study(name="first")
+    vault = site.vault()
+    vault.approve(first)
+    old = {path: path.read_bytes() for path in site.folder.glob("ledger.sqlite*")}
+    assert vault.train(make_request(first, "align")).code is Code.OK
+    for path, content in old.items():
+        path.write_bytes(content)
+    second = make_study(name="second", privacy={"enabled": private})
+    with pytest.raises(LedgerTampered):
+        vault.approve(second)
+    assert vault._approvals.digests() == (first.digest(version=VERSION),)
 
 
 def test_with_several_local_steps_the_update_is_the_move_over_its_rate(

@@ -103,10 +103,11 @@ def test_a_second_round_waits_for_its_turn_and_a_crowd_is_refused(
     served: Any, study: Study, make_request: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _, relay, _ = served
-    go, order = threading.Event(), []
+    go, began, order = threading.Event(), threading.Event(), []
 
     def slow(self: Vault, request: TrainRequest) -> TrainReply:
         order.append(request.round_number)
+        began.set()
         assert go.wait(20)
         return reply_of(request)
 
@@ -120,7 +121,7 @@ def test_a_second_round_waits_for_its_turn_and_a_crowd_is_refused(
     with pytest.raises(grpc.RpcError) as refused:
         list(stub(relay).Train(request_parts(request)))
     assert refused.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
-    assert len(order) == 1
+    assert began.wait(20) and len(order) == 1  # it is told of its turn before it takes it
     go.set()
     assert all(list(stream)[0].reply.code == "ok" for stream in streams) and len(order) == 1 + MAX_WAITING
 

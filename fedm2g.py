@@ -209,6 +209,7 @@ def pretrain(
     minutes: Annotated[float, typer.Option(min=0.01, help="Time to spend training.")] = 60.0,
     patients: Annotated[int, typer.Option(min=2, help="How many phantoms, without --data.")] = 3000,
     seed: Annotated[int, typer.Option(help="Seed of initialisation and order.")] = 0,
+    half: Annotated[bool, typer.Option("--half", help="Write the weights in 16 bits, as shipped.")] = False,
     as_json: Json = False,
 ) -> None:
     """Train the public parts (codecs, trunks, initial groups) on public data or phantoms."""
@@ -218,7 +219,14 @@ def pretrain(
     from simulations.pretrain_command import PretrainOptions, pretrain_generator
 
     options = PretrainOptions(
-        study_path=study, data=data, text=text, out=out, minutes=minutes, patients=patients, seed=seed
+        study_path=study,
+        data=data,
+        text=text,
+        out=out,
+        minutes=minutes,
+        patients=patients,
+        seed=seed,
+        half=half,
     )
     with _progress(as_json) as progress:
         result = pretrain_generator(options, progress=progress)

@@ -34,6 +34,8 @@ class PretrainOptions:
     """Phantoms; unused where `data` is given."""
     minutes: float = 60.0
     seed: int = 0
+    half: bool = False
+    """Write the finished generator in 16 bits, as the shipped one is."""
     threads: int = 2
     """Processor cores to use."""
 
@@ -61,6 +63,7 @@ def pretrain_generator(options: PretrainOptions, *, progress: Progress) -> dict[
         seed=options.seed,
         threads=options.threads,
         card=_card(options),
+        dtype="float16" if options.half else "float32",
         progress=tell,
     )
     return {"generator": str(options.out / "generator"), "curve": str(options.out / "curve.csv")}

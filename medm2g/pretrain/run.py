@@ -26,7 +26,7 @@ from medm2g.pretrain.text_codec import train_text_codec
 from medm2g.pretrain.trunks import train_trunks
 
 #: Phases in order, with their share of the time. Alignment precedes the trunks, which read its tokens.
-PHASES: Mapping[str, float] = {"codec": 0.07, "text_codec": 0.06, "align": 0.11, "trunks": 0.62, "guide": 0.14}
+PHASES: Mapping[str, float] = {"codec": 0.07, "text_codec": 0.05, "align": 0.11, "trunks": 0.67, "guide": 0.10}
 VALIDATION_SHARE = 0.05
 """Of the public patients."""
 
@@ -57,13 +57,15 @@ def pretrain(
     seed: int = 0,
     threads: int | None = 2,
     card: str | None = None,
+    dtype: str = "float32",
     progress: Progress = no_progress,
 ) -> Generator:
     """Train the generator in place, and leave it in `out`/generator. Returns it.
 
     budget_minutes: time for all of `phases`, split by their shares; time of phases found finished is not given to the
     others. steps: instead of time, so many steps per phase (reproducible). Phases recorded as done in `out` are read
-    back, not repeated. card: text for the generator's card. Raises ConfigInvalid.
+    back, not repeated. card: text for the generator's card. dtype: of the weights on disk when all is done
+    (storage.save_pretrained); between phases they are float32. Raises ConfigInvalid.
     """
     budgets = _budgets(phases, budget_minutes, steps)
     if threads is not None:
@@ -83,6 +85,8 @@ def pretrain(
         done = [*done, phase]
         generator.save_pretrained(out / "generator", card=card)
         _write_json(out / "phases.json", done)
+    if dtype != "float32":
+        generator.save_pretrained(out / "generator", dtype=dtype, card=card)
     return generator
 
 

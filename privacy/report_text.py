@@ -18,6 +18,7 @@ from collections.abc import Iterable
 
 from privacy.surrogates import ADDRESS, DATE, HOSPITAL, IDENTIFIER, MARKS, NAME, PHONE, marked, written
 from privacy.text_beside import replace_beside
+from privacy.text_closed import close
 from privacy.text_names import replace_names
 from privacy.text_numbers import replace_numbers
 from privacy.text_unknown import replace_again, replace_unknown
@@ -144,7 +145,7 @@ def deidentify(text: str, *, known: Iterable[str] = ()) -> str:
     for _ in range(_ROUNDS):  # what one rule finds tells another where to look
         before = text
         text = _labelled_names(replace_numbers(_labelled_numbers(text)))
-        text = replace_again(replace_beside(replace_unknown(replace_names(text))), original)
+        text = close(replace_again(replace_beside(replace_unknown(replace_names(text))), original))
         text = _without_letterhead(text)
         if text == before:
             break

@@ -149,7 +149,7 @@ _IDENTIFIERS: tuple[Rule, ...] = (
         IDENTIFIER,
     ),
     rule(
-        r"\b(?=(?:[A-Z-]*\d){4})(?=(?:[\d-]*[A-Z]){2})(?!COVID|SARS)[A-Z0-9]+(?:[-_][A-Z0-9]+)*\b(?<!mm)"
+        r"\b(?=(?:[A-Z-]*\d){4})(?=(?:[\d-]*[A-Z]){2})(?!COVID|SARS|[CTLSD]\d{1,2}-[CTLSD]\d{1,2}\b)[A-Z0-9]+(?:[-_][A-Z0-9]+)*\b(?<!mm)"
         r"(?<!cm)",
         IDENTIFIER,
         exact_case=True,

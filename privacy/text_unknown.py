@@ -19,6 +19,8 @@ from privacy.text_words import (
     TOKEN,
     UPPER,
     WORD,
+    is_abbreviation,
+    is_also_name,
     is_also_surname,
     is_eponym,
     is_given_name,
@@ -152,6 +154,8 @@ def _unknown(match: re.Match[str]) -> str:
     if not word[0].isupper() or len(word) < 3 or is_known(word) or BEFORE_A_SIGN.match(match.string, match.end()):
         return word
     bare = re.sub(r"['’]s$", "", word)
+    if bare.isupper() and is_abbreviation(bare):
+        return word
     if bare.isupper():
         long = max(map(len, re.split(r"['’-]", bare))) >= _LEAST_IN_CAPITALS
         return NAME + word[len(bare) :] if long and _NOT_SHOUTED.search(bare) else word
@@ -209,7 +213,9 @@ def _does(match: re.Match[str]) -> bool:
     word = match["word"]
     if not word[0].isupper() or _ROLES.fullmatch(word):
         return False
-    alone = not word.isupper() and (is_also_surname(word) or bool(re.match(r"[ \t]+(?:agree|concur)", match["rest"])))
+    alone = not word.isupper() and (
+        is_also_surname(word) or is_also_name(word) or bool(re.match(r"[ \t]+(?:agree|concur)", match["rest"]))
+    )
     return may_be_name(word) or alone
 
 

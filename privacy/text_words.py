@@ -28,7 +28,9 @@ _SIGNS = (
     r"phenomenon|triad|"
     r"sulcus|gyrus|area|arter(?:y|ies)|veins?|plexus|capsule|fascia|pad|ganglion|cave|triangle|thyroiditis|arthropathy|"
     r"dementia|cell|cells|fissures?|membrane|rods?|nails?|screws?|wires?|plates?|prosthesis|valve|formula|ratio|units?|"
-    r"transition|maneuver|manoeuvre|test|stain|method|equation)"
+    r"transition|maneuver|manoeuvre|test|stain|methods?|equation|diverticul(?:um|a)|staging|index|units?|bands?|"
+    r"muscle|tendon|bursa|gland|nerve|enzyme|virus|agar|balloon|needle|cannula|clips?|cage|coils?|splint|brace|hernia|hole|"
+    r"stroke|program|protocol|society|guidelines?|arthropathy|point|hip|dissection|repair|score|lobe|granulomatosis|vasculitis)"
 )
 BEFORE_A_SIGN: Final = re.compile(rf"(?:['’]s)?(?:[ \t-]{WORD}(?:['’]s)?)?[ \t]+{_SIGNS}\b", re.IGNORECASE)
 """What stands between a surname and the disease, sign or tool that is named after it."""
@@ -120,6 +122,28 @@ _ALSO_SURNAMES = frozenset(
 def is_also_surname(word: str) -> bool:
     """A word of reports that is a surname where it stands where surnames stand."""
     return word.lower() in _ALSO_SURNAMES
+
+
+def is_listed(word: str) -> bool:
+    """A word of medicine or of any report by the list itself, not by its ending or beginning."""
+    return word.lower() in _words("clinical_words.txt")
+
+
+def is_also_name(word: str) -> bool:
+    """A word of reports or an eponym that is also a common surname or given name."""
+    return re.sub(r"['’]s$", "", word.lower()) in _words("also_names.txt")
+
+
+def is_also_rare_name(word: str) -> bool:
+    """A word of reports or an eponym that is also somebody's name, however rare."""
+    return is_also_name(word) or re.sub(r"['’]s$", "", word.lower()) in _words("also_rare_names.txt")
+
+
+def is_abbreviation(word: str) -> bool:
+    """An abbreviation that reports use, in any case, or a Roman number."""
+    if re.fullmatch(r"[IVX]{2,5}[abc]?", word):
+        return True
+    return word.lower().rstrip("s") in _words("abbreviations.txt") or word.lower() in _words("abbreviations.txt")
 
 
 def is_given_name(word: str) -> bool:

@@ -1,12 +1,13 @@
 """The adversary of report de-identification: phantom reports in real-world clothes, with planted identifiers.
 
 Written against the rules and not with them: names, addresses and numbers come from `faker` in many locales, layouts and
-date formats from four lists: the rules were tuned on the `first`; each later one was written before the one before it
-was opened, run once, and only then tuned on as well. What each gave when it was first run: docs/deidentification.md. A
+date formats from eight lists: the rules were tuned on the `first`; each later one was written before the one before it
+was opened, run once, and only then tuned on as well. The last four have other authors, who never saw the rules. What
+each gave when it was first run: docs/deidentification.md. A
 planted value survives when a telling part of it stands in the result as a word more often than in the report without
 anything planted.
 
-    python tests/privacy/planted_reports.py first|second|third|fourth [reports] [first seed]
+    python tests/privacy/planted_reports.py first|second|...|eighth [reports] [first seed]
 """
 
 from __future__ import annotations
@@ -37,6 +38,11 @@ LOCALES = {
     "fourth": "en_US en_GB en_AU en_CA es_ES fr_CH de_AT it_IT nl_NL pl_PL ro_RO hu_HU hr_HR fi_FI no_NO da_DK pt_BR z"
               "u_ZA yo_NG "
     "en_IN tr_TR".split(),
+    "fifth": "en_US en_US en_US en_CA fr_CA es_MX en_IN fil_PH id_ID pl_PL it_IT de_DE es_CO pt_BR ga_IE".split(),
+    "sixth": "en_GB en_GB en_IE en_IN en_IN en_NZ en_AU zu_ZA yo_NG tw_GH fil_PH id_ID nl_NL sv_SE no_NO da_DK fi_FI "
+    "de_CH it_IT ro_RO".split(),
+    "seventh": "en_US en_GB en_CA en_AU en_IE en_IN fr_FR de_DE it_IT es_ES es_MX pt_BR nl_NL pl_PL sv_SE".split(),
+    "eighth": "en_US en_GB en_GB en_CA en_AU en_NZ en_IE en_IN fil_PH es_MX fr_CA de_DE it_IT".split(),
 }  # fmt: skip
 #: Words of places and institutions that tell nothing alone.
 GENERIC = frozenset(
@@ -46,7 +52,9 @@ GENERIC = frozenset(
     http https com org net mail example pacs view edu studio rue via calle van von der den de del la le los las da dos
     san santa junior senior jr sr iii room ward house our lady day breast imaging district base affairs veterans
     orthopaedic associates radiology pllc llp nhs trust children children's infirmary diagnostics institute spine
-    cardiology partners care holy acc mrn cross mri centro mater studio tel mid ext""".split()
+    cardiology partners care holy acc mrn cross mri centro mater studio tel mid ext urgent nursing rehab cancer pavilion
+    family surgery scan xray ray and universitair medisch centrum cell option early est hrs epi open sciences late home
+    diagnostic women""".split()
 )
 _SLOT = re.compile(r"\{(\w+?)(\d*)(?:\.(\w+))?\}")
 
@@ -236,7 +244,7 @@ def _phantom_reports() -> list[tuple[str, str, str]]:
 
 
 def planted_report(seed: int, which: str) -> PlantedReport:
-    """One report of the `first`, `second`, `third` or `fourth` list; the same seed, the same report."""
+    """One report of the list of that name; the same seed, the same report."""
     layouts = import_module(f"planted_layouts_{which}")
     rng = Random(f"{which}/{seed}")
     values = _Values(rng, which, layouts)

@@ -15,8 +15,8 @@ sys.path.insert(0, str(Path(__file__).parent))
 import planted_reports  # noqa: E402
 from planted_reports import PlantedReport, planted_report, survivors, words_lost  # noqa: E402
 
-LISTS = ("first", "second", "third", "fourth")
-REPORTS, FIRST_SEED = 130, 70_000
+LISTS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth")
+REPORTS, FIRST_SEED = 65, 70_000
 """Of each list: seeds that nobody looked at while the rules were tuned."""
 NUMBERS = ("phone", "email", "url", "ssn", "nhs", "uid", "policy", "ip", "mrn", "age")
 
@@ -44,7 +44,7 @@ def test_reports_with_any_survivor_are_few_and_what_survives_are_names_that_are_
     reports: list[tuple[PlantedReport, str]],
 ) -> None:
     left = [survivors(report, clean) for report, clean in reports]
-    assert sum(map(bool, left)) <= 0.05 * len(reports)
+    assert sum(map(bool, left)) <= 0.025 * len(reports)
     names = [part for found in left for kind, _, part in found if kind == "name"]
     assert [part for part in names if part[0].isupper() and not is_known(part)] == []
 
@@ -59,11 +59,22 @@ def test_doing_it_twice_changes_nothing(reports: list[tuple[PlantedReport, str]]
     assert [deidentify(text) for text in clean] == clean
 
 
+def _failures(*without: str) -> int:
+    """Reports with a survivor when these rules do nothing, of 240."""
+    with pytest.MonkeyPatch.context() as patch:
+        for rule in without:
+            patch.setattr(privacy.report_text, rule, lambda text: text)
+        made = [planted_report(FIRST_SEED + number, which) for which in LISTS for number in range(30)]
+        return sum(bool(survivors(report, deidentify(report.text))) for report in made)
+
+
+def test_the_closed_vocabulary_left_out_is_noticed() -> None:
+    assert _failures("close") > 30
+
+
 @pytest.mark.parametrize("rule", ["replace_unknown", "replace_numbers", "replace_names"])
-def test_a_rule_that_is_left_out_is_noticed(rule: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(privacy.report_text, rule, lambda text: text)
-    made = [planted_report(FIRST_SEED + number, which) for which in LISTS for number in range(12)]
-    assert sum(bool(survivors(report, deidentify(report.text))) for report in made) > 0.1 * len(made)
+def test_a_rule_that_is_left_out_is_noticed(rule: str) -> None:
+    assert _failures("close", rule) > 1.15 * _failures("close")
 
 
 def test_the_names_of_the_adversary_are_not_our_own_list() -> None:

@@ -227,10 +227,11 @@ def _small_stays(word: str) -> bool:
 
 def _is_named(word: str, before: str, after: str) -> bool:
     """Where a name stands: beside one, behind a title or initials."""
-    if is_also_rare_name(word) and word.lower() not in _EXAMINED and _BEHIND_A_TITLE.search(before):
-        return True
-    if is_also_name(word) and (_BEHIND_INITIALS.search(before) or _alone_behind_a_label(word, before, after)):
-        return True
+    if word.lower() not in _EXAMINED:
+        if is_also_rare_name(word) and _BEHIND_A_TITLE.search(before):
+            return True
+        if is_also_name(word) and (_BEHIND_INITIALS.search(before) or _alone_behind_a_label(word, before, after)):
+            return True
     if word in _SURE_NAMES:
         return not (_OF_AGE.match(after) and word == "young") and bool(_BEHIND_A_NAME.search(before))
     if not word[0].isupper():

@@ -2,17 +2,16 @@
 
 A word stays that reports use (`text_words`), an abbreviation of `abbreviations.txt`, a surname before the disease, sign
 or tool that is named after it. A word of reports that is somebody's name too (`also_names.txt`) stays small, and
-capitalised only where a sentence begins or beside another word of reports. A number stays if medicine writes numbers
-so: up to three digits, a year alone, or more before a unit. Everything else gives way to a surrogate, misspelt medicine
-included: what that costs is in docs/deidentification.md.
+capitalised only where a sentence begins or beside another word of reports. Numbers: `text_measures`.
+Everything else gives way to a surrogate, misspelt medicine included: what that costs is in docs/deidentification.md.
 """
 
 from __future__ import annotations
 
 import re
 
-from privacy.surrogates import ADDRESS, DATE, HOSPITAL, IDENTIFIER, MARKS, NAME, PHONE
-from privacy.text_numbers import OLDEST
+from privacy.surrogates import DATE, HOSPITAL, MARKS, NAME
+from privacy.text_measures import close_numbers
 from privacy.text_words import (
     BEFORE_A_SIGN,
     LETTER,
@@ -77,101 +76,10 @@ _NO_CONTENT = frozenset(
     contact contacted please thank thanks hello hi dear regards sincerely signed copy cc""".split()
 )
 
-_UNITS = (
-    r"(?:mm|cm|m|ml|cc|dl|l|mg|mcg|µg|ug|g|kg|hu|kvp?|mas?|msec|ms|mgy|gy|mci|mbq|iu|u|bpm|mmhg|hz|"
-    r"khz|mhz|cells|copies|counts?|%|degrees?|°|x|×|/(?:mm|cm|ml|ul|µl|l|hpf|d)\^?\d?)"
-)
-_NO_UNIT = rf"(?![\w.,]?\d|[ \t]?{_UNITS}(?![^\W\d_]))"
-_GROUPED = re.compile(
-    rf"(?<![\w.,{MARKS}])\d{{1,3}}(?:,\d{{3}}){{2,}}(?![\d.,]?\d)|(?<![\w.])\d{{3}}(?: \d{{2,4}}){{2,4}}{_NO_UNIT}",
-    re.IGNORECASE,
-)
-_NUMBERS = f"[{IDENTIFIER}{PHONE}]"
-_BESIDE_A_NUMBER = re.compile(
-    rf"(?:(?<![\w.])[(+]{{0,2}}\d{{2,4}}\)?[ \t]?[-.@/]?[ \t]?)+(?={_NUMBERS})|"
-    rf"(?<![\w.])[A-Z]{{0,3}}\d{{1,4}}[-/](?=[{MARKS}])|"
-    rf"(?<![\w.])(?!COVID|SARS)[A-Z]{{2,4}}\d{{2,4}}[ \t](?={IDENTIFIER})|"
-    rf"(?<={_NUMBERS})[ \t]?[,.@/(-]?[ \t]?\d{{3,}}(?:[,. -]\d{{3,}})*\)?{_NO_UNIT}|"
-    rf"(?<=[{DATE}{ADDRESS}])[ \t]?[,.@-]?[ \t]?(?:[A-Z]{{1,3}}T[ \t]|UTC[ \t])?\d{{3,}}(?:[,. -]\d{{3,}})*{_NO_UNIT}",
-    re.IGNORECASE,
-)
-_GREAT_AGE = re.compile(
-    rf"(?:(?<={NAME})[ \t]*[,(/-]?[ \t]*|\b(?:turn(?:ed|s|ing)|aged?|now|nearly|almost|is|was|which at)[ \t]+)"
-    rf"(?:9\d|1[01]\d)(?![\w.,/:-]*\d|[ \t]?-?{_UNITS}(?![^\W\d_])|[ \t]*(?:degree|deg\b|beats|per))",
-    re.IGNORECASE,
-)
-_DAY_AND_MONTH = re.compile(r"(?:0?[1-9]|1[0-2])/(?:0?[1-9]|[12]\d|3[01])|(?:0?[1-9]|[12]\d|3[01])/(?:0?[1-9]|1[0-2])")
-_FRACTION = re.compile(r"1/[2-9]|2/[357]|3/[458]|\d/10")
-_BEFORE_A_FRACTION = re.compile(
-    r"\b(?:segments?|grades?|scores?|scored|levels?|power|strength|murmur|zones?|types?|stages?|ribs?|images?|slices?|"
-    r"series|class|reflexes|pain|apgars?|nodes?|cores?|lobes?|phase|pulses?|gcs|quadrants?|digits?|rays?|toes?|fingers?|"
-    r"c|t|l|s)[ \t]*(?:of|is|was|:|=|the)?[ \t]*$",
-    re.IGNORECASE,
-)
-_AFTER_A_FRACTION = re.compile(
-    r"[ \t]+(?:of the|nodes?|ribs?|murmur|systolic|zones?|segments?|cores?|positive|power|lobes?|posterior|anterior|"
-    r"right|left|third|width|mm|cm|pulses?|strength|views?|quadrants?)\b",
-    re.IGNORECASE,
-)
-_NUMBER = re.compile(rf"(?<![\w{MARKS}])(?=[\w.,/:+*^×-]*\d)[<>~≈±]?\w[\w]*(?:[.,/:+*^×'’-]+\w+)*(?:[+*%°]|(?!\w))")
-_LONG_RUN = re.compile(r"\d{4,}")
-_MEASURED = re.compile(
-    rf"(?i:[<>~≈±]?\d{{1,5}}(?:[.,]\d{{1,3}})?(?:\s?[-x×/]\s?\d{{1,5}}(?:[.,]\d{{1,3}})?)*\s?-?{_UNITS}(?![^\W\d_]))"
-)
-_SMALL = re.compile(
-    r"[<>~≈±]?(?:[A-Za-z]{0,9}[-.]?)?\d{1,3}(?:[.,]\d{1,3})?(?:[a-z]{1,9}|[A-Z]{1,4}|[A-Z][a-z]{1,8})?[+*%°]?"
-    r"(?:[-/:xX×+^](?:[A-Za-z]{0,4})\d{0,3}(?:[.,]\d{1,3})?(?:[A-Za-z]{0,9})[+*%°]?){0,4}"
-)
-_YEAR = re.compile(
-    r"(?:19|20)\d\d"
-)  # alone it tells nothing (45 CFR 164.514 (b)(2)(i)(C)); beside a date it goes with it
-_RANGE = re.compile(r"(?<=\w)[-/–](?=[A-Za-z]\d)")
-_KNOWN_CODES = re.compile(
-    r"(?:SARS-?CoV-?2|(?:2019-)?n?-?CoV(?:id)?(?:-?(?:19|2019|2))?|COVID-?(?:19|2019)|H\d{1,2}N\d|99m-?Tc|Tc-?99m|"
-    r"(?:18|11|68|123|131|111|177|90|223)-?[A-Z][a-z]?|[A-Z][a-z]?-?(?:18|11|68|123|131|111|177|90|223)|"
-    r"p?T[0-4is]+[a-d]?N[0-3x][a-d]?M[01x][a-c]?|G\d+P\d+(?:[A-Z]\d+)*|(?:19|20)00|ICD-?10|CA-?\d{2,3}(?:-\d)?|"
-    r"1[01]00|(?:interleukin|IL)-?\d{1,2}|(?:cells|copies|counts)/(?:mm|ml|ul|hpf|l)\^?\d?)",
-    re.IGNORECASE,
-)
-
 
 def close(text: str) -> str:
     """The text with every word and number replaced that is not known to be harmless."""
-    text = _BESIDE_A_NUMBER.sub(IDENTIFIER, _GROUPED.sub(IDENTIFIER, text))
-    text = _NUMBER.sub(_number, text)
-    text = _GREAT_AGE.sub(_age, text)
-    return _PARTICLES.sub(NAME, _WORD.sub(_word, text))
-
-
-def _age(match: re.Match[str]) -> str:
-    return re.sub(r"\d+$", f"over {OLDEST}", match.group(0))
-
-
-def _number(match: re.Match[str]) -> str:
-    token = match.group(0)
-    if _DAY_AND_MONTH.fullmatch(token) and not _is_fraction(token, match.string, match.start(), match.end()):
-        return DATE
-    if _KNOWN_CODES.fullmatch(token.rstrip("+*%°")) or _YEAR.fullmatch(token):
-        return token
-    if _LONG_RUN.search(token):
-        measured = _MEASURED.match(match.string, match.start())
-        return token if measured and measured.end() >= match.end() else IDENTIFIER
-    digits = sum(letter.isdigit() for letter in token)
-    if token.count("-") > 1 and digits > 4 and "x" not in token.lower():
-        return IDENTIFIER
-    return token if digits <= 9 and all(map(_SMALL.fullmatch, _RANGE.split(token))) else IDENTIFIER
-
-
-def _is_fraction(token: str, text: str, start: int, end: int) -> bool:
-    """`2/3`, `segments 4/5`, `5/6 ribs`: a part or a pair, where what else looks so is a day of the year."""
-    behind, ahead = text[max(0, start - 30) : start], text[end : end + 20]
-    if _BEFORE_A_FRACTION.search(behind) or _AFTER_A_FRACTION.match(ahead):
-        return True
-    return (
-        _FRACTION.fullmatch(token) is not None
-        and behind[-1:] not in ("", "\n", "(")
-        and behind.rstrip()[-1:] not in MARKS
-    )
+    return _PARTICLES.sub(NAME, _WORD.sub(_word, close_numbers(text)))
 
 
 def _word(match: re.Match[str]) -> str:

@@ -4,10 +4,12 @@
     ->  "Seen by Dr. [NAME] on [DATE]: 36 mm nodule, T12."
 
 In order: the words that the patient's own DICOM headers give away, labelled fields, what has a shape (`text_numbers`),
-names by where they stand (`text_names`), and at last the letterhead, whose lines then hold nothing but surrogates.
+names by where they stand (`text_names`), words that are no words (`text_unknown`); then, failing closed, whatever is
+not known to be harmless (`text_closed`, `text_measures`); and at last the letterhead, whose lines then hold nothing but
+surrogates.
 
-Not promised: a lone rare surname in running prose without title, label or given name beside it; a person recognised by
-a story. De-identification comes before differential privacy and is no substitute for it.
+Not promised: a lone surname that is also a word of reports, in running prose without title, label or given name beside
+it; a person recognised by a story. De-identification comes before differential privacy and is no substitute for it.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ from collections.abc import Iterable
 
 from privacy.surrogates import ADDRESS, DATE, HOSPITAL, IDENTIFIER, MARKS, NAME, PHONE, marked, written
 from privacy.text_beside import replace_beside
-from privacy.text_closed import close
+from privacy.text_closed import replace_unlisted
 from privacy.text_names import replace_names
 from privacy.text_numbers import replace_numbers
 from privacy.text_unknown import replace_again, replace_unknown
@@ -145,7 +147,8 @@ def deidentify(text: str, *, known: Iterable[str] = ()) -> str:
     for _ in range(_ROUNDS):  # what one rule finds tells another where to look
         before = text
         text = _labelled_names(replace_numbers(_labelled_numbers(text)))
-        text = close(replace_again(replace_beside(replace_unknown(replace_names(text))), original))
+        text = replace_again(replace_beside(replace_unknown(replace_names(text))), original)
+        text = replace_unlisted(text)
         text = _without_letterhead(text)
         if text == before:
             break

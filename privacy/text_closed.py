@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 
 from privacy.surrogates import DATE, HOSPITAL, MARKS, NAME
-from privacy.text_measures import close_numbers
+from privacy.text_measures import replace_unmeasured
 from privacy.text_words import (
     BEFORE_A_SIGN,
     LETTER,
@@ -65,7 +65,7 @@ _OF_AGE = re.compile(
     r"[ \t]+(?:patients?|adults?|wom[ae]n|m[ae]n|child(?:ren)?|females?|males?|infants?|age|boy|girl)\b"
 )
 _ELEMENTS = frozenset("Ca Cu Fe Ga Gd Lu Na No Tc Xe Hb Hz Ag Ab".split())
-_SURE_NAMES = frozenset("green young day wade ward gill rich".split())
+_NAMES_THOUGH_SMALL = frozenset("green young day wade ward gill rich".split())
 _BEFORE_A_GRADE = re.compile(r"(?:['’]s)?(?:[ \t-](?i:[a-z]+)(?:['’]s)?)?[ \t]+(?:[IVX]+[a-cF]?\b|\d\+\d)")
 _NO_CONTENT = frozenset(
     """a an the and or of in on at to for from with by as is are was were be been has have had do does did can could may
@@ -77,9 +77,9 @@ _NO_CONTENT = frozenset(
 )
 
 
-def close(text: str) -> str:
+def replace_unlisted(text: str) -> str:
     """The text with every word and number replaced that is not known to be harmless."""
-    return _PARTICLES.sub(NAME, _WORD.sub(_word, close_numbers(text)))
+    return _WORD.sub(_word, replace_unmeasured(_PARTICLES.sub(NAME, text)))
 
 
 def _word(match: re.Match[str]) -> str:
@@ -121,8 +121,12 @@ def _stays(word: str, before: str, after: str, rest: str) -> bool:
 
 def _paired(before: str, after: str) -> bool:
     """`Guillain Barre`: beside an eponym that is nobody's common name."""
-    beside = [found[1] for found in (_LETTERS_BEFORE.search(before), _LETTERS_AFTER.match(after)) if found]
-    return any(is_eponym(other) and not is_also_name(other) for other in beside)
+    return any(is_eponym(other) and not is_also_name(other) for other in _beside(before, after))
+
+
+def _beside(before: str, after: str) -> list[str]:
+    """The words next to this one that nothing but space, hyphen or slash divides from it."""
+    return [found[1] for found in (_LETTERS_BEFORE.search(before), _LETTERS_AFTER.match(after)) if found]
 
 
 def _small_stays(word: str) -> bool:
@@ -140,7 +144,7 @@ def _is_named(word: str, before: str, after: str) -> bool:
             return True
         if is_also_name(word) and (_BEHIND_INITIALS.search(before) or _alone_behind_a_label(word, before, after)):
             return True
-    if word in _SURE_NAMES:
+    if word in _NAMES_THOUGH_SMALL:
         return not (_OF_AGE.match(after) and word == "young") and bool(_BEHIND_A_NAME.search(before))
     if not word[0].isupper():
         return False
@@ -182,11 +186,10 @@ def _in_place(word: str, before: str, after: str) -> bool:
         return True
     if _BEGINS.search(before) and re.match(r"\s*(?:[:.,;]|$)", after):
         return True
-    beside = [found[1] for found in (_LETTERS_BEFORE.search(before), _LETTERS_AFTER.match(after)) if found]
     return any(
         other.lower() not in _NO_CONTENT
         and ((is_ordinary(other) and not is_also_name(other)) or (other.isupper() and is_abbreviation(other)))
-        for other in beside
+        for other in _beside(before, after)
     )
 
 

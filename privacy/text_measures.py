@@ -69,7 +69,7 @@ _KNOWN_CODES = re.compile(
 )
 
 
-def close_numbers(text: str) -> str:
+def replace_unmeasured(text: str) -> str:
     """The text with every number replaced that is not known to be a measurement, a grade or a place in the body."""
     text = _BESIDE_A_NUMBER.sub(IDENTIFIER, _GROUPED.sub(IDENTIFIER, text))
     return _GREAT_AGE.sub(_age, _NUMBER.sub(_number, text))

@@ -1,10 +1,10 @@
-"""The last net for names: capitalised words that are no words at all, and what stands beside a name already found.
+"""Names without title or label: capitalised words that are no words, and what stands beside a name already found.
 
 In a report, a capitalised word that neither medicine nor English knows is a person, a place or a firm: it goes,
 wherever it stands and without any title or label. A word that English does know (`Hall`, `Young`) goes where it touches
 a name, does what only people do, or stands alone on a line with other such words. Unknown abbreviations of three
-letters stay; longer unknown words in capitals go. The price is a rare word of medicine now and then
-(docs/deidentification.md).
+letters are left to `text_closed`; longer unknown words in capitals go. The price is a rare word of medicine now and
+then (docs/deidentification.md).
 """
 
 from __future__ import annotations

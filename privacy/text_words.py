@@ -1,7 +1,9 @@
 """Which words of a report are words: of medicine, of English, of signs named after people, or a common given name.
 
-The lists beside this file: `clinical_words.txt` (words of reports), `english_words.txt` (SCOWL, small letters only),
-`eponyms.txt` and `given_names.txt`. Whatever is in none of the first three and has no medical shape may be a name.
+The lists beside this file: `clinical_words.txt` (words of reports), `english_words.txt` (SCOWL, small letters only,
+without words that are names), `eponyms.txt`, `abbreviations.txt` and `given_names.txt`; `also_names.txt` and
+`also_rare_names.txt` say which words of reports are names too. Whatever is in none of the first four and has no medical
+shape may be a name.
 """
 
 from __future__ import annotations
@@ -28,9 +30,9 @@ _SIGNS = (
     r"phenomenon|triad|"
     r"sulcus|gyrus|area|arter(?:y|ies)|veins?|plexus|capsule|fascia|pad|ganglion|cave|triangle|thyroiditis|arthropathy|"
     r"dementia|cell|cells|fissures?|membrane|rods?|nails?|screws?|wires?|plates?|prosthesis|valve|formula|ratio|units?|"
-    r"transition|maneuver|manoeuvre|test|stain|methods?|equation|diverticul(?:um|a)|staging|index|units?|bands?|"
-    r"muscle|tendon|bursa|gland|nerve|enzyme|virus|agar|balloon|needle|cannula|clips?|cage|coils?|splint|brace|hernia|hole|"
-    r"stroke|program|protocol|society|guidelines?|arthropathy|point|hip|dissection|repair|score|lobe|granulomatosis|vasculitis)"
+    r"transition|maneuver|manoeuvre|test|stain|methods?|equation|diverticul(?:um|a)|staging|bands?|muscle|tendon|bursa|"
+    r"gland|nerve|enzyme|virus|balloon|needle|cannula|clips?|cage|coils?|splint|brace|hole|stroke|program|protocol|"
+    r"society|guidelines?|point|hip|dissection|repair|lobe|granulomatosis|vasculitis)"
 )
 BEFORE_A_SIGN: Final = re.compile(rf"(?:['’]s)?(?:[ \t-]{WORD}(?:['’]s)?)?[ \t]+{_SIGNS}\b", re.IGNORECASE)
 """What stands between a surname and the disease, sign or tool that is named after it."""

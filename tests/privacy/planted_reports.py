@@ -56,6 +56,8 @@ GENERIC = frozenset(
     family surgery scan xray ray and universitair medisch centrum cell option early est hrs epi open sciences late home
     diagnostic women""".split()
 )
+#: Words of names that tell nothing alone. A `Ward` or `Day` that is somebody's name does.
+PARTICLES = frozenset("van von der den de del la le los las da dos san santa the junior senior jr sr iii".split())
 _SLOT = re.compile(r"\{(\w+?)(\d*)(?:\.(\w+))?\}")
 
 
@@ -278,10 +280,11 @@ def telling_parts(kind: str, value: str) -> list[str]:
     parts = [part for part in re.split(r"[^\w]+|_", value) if part]
     if kind in ("age", "time"):
         return [value] if kind == "time" else parts
+    generic = PARTICLES if kind == "name" else GENERIC
     kept = [
         part
         for part in parts
-        if part.lower() not in GENERIC and (len(part) >= 3 or (part.isdigit() and len(part) >= 4))
+        if part.lower() not in generic and (len(part) >= 3 or (part.isdigit() and len(part) >= 4))
     ]
     return kept if kept else [value]
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import csv
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from rich.progress import Progress
+from safetensors.torch import load_file
 
 from medm2g.config import preset
 from medm2g.generator import Generator
@@ -84,7 +87,9 @@ def test_pretraining_on_a_folder_leaves_a_generator_with_its_curve(export: Path,
         phases = {row["phase"].split("/")[0] for row in csv.DictReader(curve)}
     assert phases == {"codec", "text_codec", "align", "trunks", "guide"}
     assert "a folder of public records" in (tmp_path / "out" / "generator" / "card.md").read_text(encoding="utf-8")
-    pretrain_generator(options, progress=QUIET)  # finished: read back, nothing repeated
+    pretrain_generator(replace(options, half=True), progress=QUIET)  # finished: read back, nothing repeated, saved anew
+    [weights] = (tmp_path / "out" / "generator" / "codecs" / "text").glob("*.safetensors")
+    assert {tensor.dtype for tensor in load_file(weights).values() if tensor.is_floating_point()} == {torch.float16}
 
 
 def test_a_generator_is_measured_against_a_folder_the_same_every_time(tmp_path: Path, untrained: Path) -> None:

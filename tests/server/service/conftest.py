@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import sys
 import threading
 import time
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -62,7 +64,7 @@ def running(service: Service) -> Iterator[Service]:
     finally:
         service.stop()
         thread.join(20)
-        assert not thread.is_alive()
+        assert not thread.is_alive(), "".join(traceback.format_stack(sys._current_frames()[thread.ident or 0]))
 
 
 @pytest.fixture

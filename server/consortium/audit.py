@@ -12,6 +12,7 @@ import os
 import threading
 import time
 from collections import OrderedDict
+from collections.abc import Callable
 from datetime import UTC, datetime
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
@@ -25,12 +26,12 @@ MAX_TEXT = 200
 
 
 class AuditLog:
-    """Safe to call from several threads."""
+    """Safe to call from several threads. `clock` in seconds, for the rate of refusals."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, clock: Callable[[], float] = time.monotonic) -> None:
         os.close(os.open(path, os.O_RDWR | os.O_CREAT, PRIVATE_FILE))
         self._handler = RotatingFileHandler(path, maxBytes=MAX_BYTES, backupCount=BACKUPS, encoding="utf-8")
-        self._lock = threading.Lock()
+        self._clock, self._lock = clock, threading.Lock()
         self._refused: OrderedDict[str, tuple[float, int]] = OrderedDict()
 
     def write(self, *, peer: str, method: str, path: str, decision: str) -> None:
@@ -54,7 +55,7 @@ class AuditLog:
 
     def _unwritten(self, peer: str) -> int | None:
         """How many refusals of this peer went unwritten before this one; None where this one goes unwritten too."""
-        now = time.monotonic()
+        now = self._clock()
         began, count = self._refused.pop(peer, (now, 0))
         if now - began < 60.0:
             self._refused[peer] = (began, count + 1)

@@ -95,6 +95,8 @@ def _what_leaves(proposal: Proposal) -> list[str]:
 
 def _megabytes(proposal: Proposal, stage: StageSpec) -> str:
     size = proposal.bytes_of(stage)
+    if size < 1e4:
+        return f"{size} bytes"
     return f"{size / 1e6:.1f} MB" if size >= 1e6 else f"{size / 1e3:.0f} kB"
 
 

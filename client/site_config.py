@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -51,7 +52,10 @@ class SitePaths:
         return self.site_dir / "state"
 
     def prepare(self) -> SitePaths:
-        """Make the vault's own folder, closed to other users, and return self."""
+        """Make the vault's own folder, closed to other users, and return self. Made by root, it is the site's owner's."""
         self.state.mkdir(mode=PRIVATE_FOLDER, parents=True, exist_ok=True)
         self.state.chmod(PRIVATE_FOLDER)
+        if os.geteuid() == 0:
+            owner = self.site_dir.stat()
+            os.chown(self.state, owner.st_uid, owner.st_gid)
         return self

@@ -14,9 +14,11 @@ import logging
 import os
 import re
 import secrets
+import socket
 import subprocess
 import sys
 import time
+import traceback
 from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -86,6 +88,10 @@ def run(relay_dir: Path, *, with_parent: bool = False) -> int:
     except ClientError as error:
         print(error, file=sys.stderr, flush=True)
         return REFUSED
+    if says := taken(settings.runtime_port):  # perhaps not for long: whoever keeps this process tries again
+        print(says, file=sys.stderr, flush=True)
+        only_one.close()
+        return ENDED
     os.umask(0o077)
     os.environ.update(environment(places))
     _write_secret(places.folder / SECRET)
@@ -96,12 +102,27 @@ def run(relay_dir: Path, *, with_parent: bool = False) -> int:
         _run_flower(places, words)
     except SystemExit as ended:
         code = ended.code if isinstance(ended.code, int) else ENDED
-    except Exception as error:
-        print(f"The SuperNode failed inside ({type(error).__name__}).", file=sys.stderr, flush=True)
+    except Exception:  # the relay has no records that its text could quote
+        traceback.print_exc()
+        print("The SuperNode failed inside; what happened stands above.", file=sys.stderr, flush=True)
     executor.terminate()
     only_one.close()
     # Flower gives up on some errors of TLS and then waits for its own threads for ever: nobody would start it again.
     os._exit(code)
+
+
+def taken(port: int) -> str | None:
+    """What to do where another process listens on this port of the loopback interface; None where the port is free."""
+    with socket.socket() as trial:
+        trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            trial.bind(("127.0.0.1", port))
+        except OSError as error:
+            return (
+                f"Port {port} of this machine's loopback cannot be had ({error.strerror}): set another `runtime_port` "
+                "in relay.toml, or end what listens there."
+            )
+    return None
 
 
 def sign_off(places: RelayPlaces, settings: RelaySettings) -> bool:

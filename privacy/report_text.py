@@ -1,12 +1,13 @@
 """De-identification of report text: identifiers out, medicine in. Rules tuned for recall, surrogates in their place.
 
-    "Patient: DOE, JANE  MRN: 1234567\\nSeen by Dr. Roe on 3 May 2021: 36 mm nodule, T12."
-    ->  "Seen by Dr. [NAME] on [DATE]: 36 mm nodule, T12."
+    "Patient: DOE, JANE  MRN: 1234567\\nSeen by Dr. Roe on 3 May 2021. There is a 36 mm nodule at T12."
+    ->  "Seen by Dr. [NAME] on [DATE]. There is a 36 mm nodule at T12."      `with_surrogates`
+    ->  "There is a 36 mm nodule at T12."                                    `deidentify`: what a site keeps
 
 In order: the words that the patient's own DICOM headers give away, labelled fields, what has a shape (`text_numbers`),
 names by where they stand (`text_names`), words that are no words (`text_unknown`); then, failing closed, whatever is
-not known to be harmless (`text_closed`, `text_measures`); and at last the letterhead, whose lines then hold nothing but
-surrogates.
+not known to be harmless (`text_closed`, `text_measures`); then the letterhead, whose lines now hold nothing but
+surrogates; and at last every sentence that holds one (`text_sentences`).
 
 Not promised: a lone surname that is also a word of reports, in running prose without title, label or given name beside
 it; a person recognised by a story. De-identification comes before differential privacy and is no substitute for it.
@@ -16,15 +17,16 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from privacy.surrogates import ADDRESS, DATE, HOSPITAL, IDENTIFIER, MARKS, NAME, PHONE, marked, written
 from privacy.text_beside import replace_beside
 from privacy.text_closed import replace_unlisted
 from privacy.text_names import replace_names
 from privacy.text_numbers import replace_numbers
+from privacy.text_sentences import kept_sentences
 from privacy.text_unknown import replace_again, replace_unknown
-from privacy.text_words import is_ordinary
+from privacy.text_words import is_ordinary, is_stationery
 
 LONGEST_WORD = 80
 """What is longer and has no space is no word of medicine; it goes, and keeps no rule busy."""
@@ -112,18 +114,6 @@ _STRONG = re.compile(
 )
 
 _SURROGATE = f"[{MARKS}]"
-_STATIONERY = frozenset(
-    """a age and am at attn author by cc clinic dear department dept dictated dob dr date birth electronically email e
-    exam examination f fax female first family full gender given hospital id is last m male maiden mail md mr mrs ms
-    mrn name nhs no nr number of on or order page patient phone physician pm prof pt radiology radiologist re read ref
-    referring report reported sex signed ssn study tel telephone the time title to transcribed verified www accession
-    acc account approved attending authenticated address admission admitted born consultant department discharge
-    encounter facility finalized forename gp home imaging insurance institution interpreted kin next mobile ordering
-    over pager printed provider record medical requested requesting referred resident registrar reviewed room service
-    surname unit visit ward x year years yo y o old consultation fellow attested bed ext frcr phd mbbs d t location
-    policy member contact emergency cell work this document was has been generated confidential diagnostic
-    section""".split()
-)
 _LEADING = re.compile(
     rf"^(?:(?:\b{_ANY_LABEL}\s*[:#]+\s*)(?:(?:Dr|Prof|Mrs?|Ms)\.?\s*)?(?:{_SURROGATE}[\s,;|./-]*)+)+", re.IGNORECASE
 )
@@ -137,10 +127,23 @@ _TRAILING = re.compile(
 
 
 def deidentify(text: str, *, known: Iterable[str] = ()) -> str:
-    """The text without identifiers; `known` are words to strike wherever they stand (see `deidentify.known_words`).
+    """What a site keeps of a report: its sentences about medicine in which nothing was found. Perhaps the empty string.
+
+    `known` are words to strike wherever they stand (see `deidentify.known_words`).
+    """
+    return kept_sentences(written(_replaced(text, known, after=lambda found: found)))
+
+
+def with_surrogates(text: str, *, known: Iterable[str] = ()) -> str:
+    """The whole text, a surrogate in place of every identifier that was found; less than `deidentify` removes.
 
     Doing it twice changes nothing. A text that was all letterhead gives the empty string.
     """
+    return written(_replaced(text, known, after=_without_letterhead))
+
+
+def _replaced(text: str, known: Iterable[str], *, after: Callable[[str], str]) -> str:
+    """The text with marks; `after` is done after each round of the rules."""
     text = _plain(marked(text))
     original = text
     text = _strike(text, known)
@@ -148,11 +151,10 @@ def deidentify(text: str, *, known: Iterable[str] = ()) -> str:
         before = text
         text = _labelled_names(replace_numbers(_labelled_numbers(text)))
         text = replace_again(replace_beside(replace_unknown(replace_names(text))), original)
-        text = replace_unlisted(text)
-        text = _without_letterhead(text)
+        text = after(replace_unlisted(text))
         if text == before:
             break
-    return written(text)
+    return text
 
 
 def _plain(text: str) -> str:
@@ -240,4 +242,4 @@ def _without_letterhead(text: str) -> str:
 
 def _is_letterhead(line: str) -> bool:
     rest, found = re.subn(_SURROGATE, " ", line)
-    return found > 0 and all(word in _STATIONERY for word in re.findall(r"[^\W_]+", rest.lower()) if not word.isdigit())
+    return found > 0 and all(is_stationery(word) for word in re.findall(r"[^\W_]+", rest) if not word.isdigit())

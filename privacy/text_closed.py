@@ -19,6 +19,7 @@ from privacy.text_words import (
     is_abbreviation,
     is_also_name,
     is_also_rare_name,
+    is_empty,
     is_english,
     is_eponym,
     is_known,
@@ -65,16 +66,13 @@ _OF_AGE = re.compile(
     r"[ \t]+(?:patients?|adults?|wom[ae]n|m[ae]n|child(?:ren)?|females?|males?|infants?|age|boy|girl)\b"
 )
 _ELEMENTS = frozenset("Ca Cu Fe Ga Gd Lu Na No Tc Xe Hb Hz Ag Ab".split())
+_PART_OF = re.compile(
+    r"\b(?:pouch|veins?|circle|foram(?:en|ina)|ligament|artery|triangle|space|fissure|canal|angle|ampulla|nodes?|ducts?|"
+    r"aqueduct|gland|sphincter|cave|crypts?|fascia|islets?|loop|tail|valves?|organ|column)[ \t]+of[ \t]+$",
+    re.IGNORECASE,
+)
 _NAMES_THOUGH_SMALL = frozenset("green young day wade ward gill rich".split())
 _BEFORE_A_GRADE = re.compile(r"(?:['’]s)?(?:[ \t-](?i:[a-z]+)(?:['’]s)?)?[ \t]+(?:[IVX]+[a-cF]?\b|\d\+\d)")
-_NO_CONTENT = frozenset(
-    """a an the and or of in on at to for from with by as is are was were be been has have had do does did can could may
-    might must should will would no not but if then than that this these those there here it its he she they we you us
-    our his her him who whom what when where why how which while so such too very about after before during since until
-    up down out off into upon per via like well also again still now mr mrs ms dr prof miss sir madam told asked said
-    says called phoned rang seen see saw spoke spoken discussed reviewed review reported agreed agrees informed notified
-    contact contacted please thank thanks hello hi dear regards sincerely signed copy cc""".split()
-)
 
 
 def replace_unlisted(text: str) -> str:
@@ -106,6 +104,7 @@ def _stays(word: str, before: str, after: str, rest: str) -> bool:
     if _is_named(word, before, after):
         return False
     sign = BEFORE_A_SIGN.match(rest + after) is not None or _BEFORE_A_GRADE.match(rest + after) is not None
+    sign = sign or _PART_OF.search(before) is not None
     if is_eponym(word) and (sign or not is_also_name(word) or _paired(before, after)) or _RADS.match(after):
         return True
     if not word[0].isupper():
@@ -167,7 +166,7 @@ def _leads_on(word: str, after: str) -> bool:
         return True
     return (
         found is not None
-        and found[1].lower() not in _NO_CONTENT
+        and not is_empty(found[1])
         and is_ordinary(found[1])
         and (found[1].islower() or word.isupper())
     )
@@ -187,7 +186,7 @@ def _in_place(word: str, before: str, after: str) -> bool:
     if _BEGINS.search(before) and re.match(r"\s*(?:[:.,;]|$)", after):
         return True
     return any(
-        other.lower() not in _NO_CONTENT
+        not is_empty(other)
         and ((is_ordinary(other) and not is_also_name(other)) or (other.isupper() and is_abbreviation(other)))
         for other in _beside(before, after)
     )

@@ -36,6 +36,7 @@ _GREAT_AGE = re.compile(
     re.IGNORECASE,
 )
 _DAY_AND_MONTH = re.compile(r"(?:0?[1-9]|1[0-2])/(?:0?[1-9]|[12]\d|3[01])|(?:0?[1-9]|[12]\d|3[01])/(?:0?[1-9]|1[0-2])")
+_SPACED_DATE = re.compile(r"(?<![\w.,/-])\d{1,2}[ \t]+\d{1,2}[ \t]+(?:19|20)\d\d(?![\w,/-]|\.\d)")
 _FRACTION = re.compile(r"1/[2-9]|2/[357]|3/[458]|\d/10")
 _BEFORE_A_FRACTION = re.compile(
     r"\b(?:segments?|grades?|scores?|scored|levels?|power|strength|murmur|zones?|types?|stages?|ribs?|images?|slices?|"
@@ -71,7 +72,7 @@ _KNOWN_CODES = re.compile(
 
 def replace_unmeasured(text: str) -> str:
     """The text with every number replaced that is not known to be a measurement, a grade or a place in the body."""
-    text = _BESIDE_A_NUMBER.sub(IDENTIFIER, _GROUPED.sub(IDENTIFIER, text))
+    text = _BESIDE_A_NUMBER.sub(IDENTIFIER, _GROUPED.sub(IDENTIFIER, _SPACED_DATE.sub(DATE, text)))
     return _GREAT_AGE.sub(_age, _NUMBER.sub(_number, text))
 
 

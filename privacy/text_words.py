@@ -34,7 +34,7 @@ _SIGNS = (
     r"gland|nerve|enzyme|virus|balloon|needle|cannula|clips?|cage|coils?|splint|brace|hole|stroke|program|protocol|"
     r"society|guidelines?|point|hip|dissection|repair|lobe|granulomatosis|vasculitis)"
 )
-BEFORE_A_SIGN: Final = re.compile(rf"(?:['’]s)?(?:[ \t-]{WORD}(?:['’]s)?)?[ \t]+{_SIGNS}\b", re.IGNORECASE)
+BEFORE_A_SIGN: Final = re.compile(rf"(?:['’]s?)?(?:[ \t-]{WORD}(?:['’]s)?)?[ \t]+{_SIGNS}\b", re.IGNORECASE)
 """What stands between a surname and the disease, sign or tool that is named after it."""
 
 
@@ -146,6 +146,41 @@ def is_abbreviation(word: str) -> bool:
     if re.fullmatch(r"[IVX]{2,5}[abc]?", word):
         return True
     return word.lower().rstrip("s") in _words("abbreviations.txt") or word.lower() in _words("abbreviations.txt")
+
+
+_EMPTY = frozenset(
+    """a an the and or of in on at to for from with by as is are was were be been has have had do does did can could may
+    might must should will would no not but if then than that this these those there here it its he she they we you us
+    our his her him who whom what when where why how which while so such too very about after before during since until
+    up down out off into upon per via like well also again still now mr mrs ms dr prof miss sir madam told asked said
+    says called phoned rang seen see saw spoke spoken discussed reviewed review reported agreed agrees informed notified
+    contact contacted please thank thanks hello hi dear regards sincerely signed copy cc""".split()
+)
+
+
+def is_empty(word: str) -> bool:
+    """An article, pronoun, preposition, form of address and the like: says nothing about the words beside it."""
+    return word.lower() in _EMPTY
+
+
+_STATIONERY = frozenset(
+    """a age and am at attn author by cc clinic dear department dept dictated dob dr date birth electronically email e
+    exam examination f fax female first family full gender given hospital id is last m male maiden mail md mr mrs ms
+    mrn name nhs no nr number of on or order page patient phone physician pm prof pt radiology radiologist re read ref
+    referring report reported sex signed ssn study tel telephone the time title to transcribed verified www accession
+    acc account approved attending authenticated address admission admitted born consultant department discharge
+    encounter facility finalized forename gp home imaging insurance institution interpreted kin next mobile ordering
+    over pager printed provider record medical requested requesting referred resident registrar reviewed room service
+    surname unit visit ward x year years yo y o old consultation fellow attested bed ext frcr phd mbbs d t location
+    policy member contact emergency cell work this document was has been generated confidential diagnostic
+    section center centre infirmary practice surgery health care trust associates university diagnostics
+    hospitals clinics""".split()
+)
+
+
+def is_stationery(word: str) -> bool:
+    """A word of letterheads, labels and signatures: with nothing else beside it, a line says nothing medical."""
+    return word.lower() in _STATIONERY
 
 
 def is_given_name(word: str) -> bool:

@@ -33,6 +33,8 @@ class PretrainOptions:
     patients: int = 3000
     """Phantoms; unused where `data` is given."""
     minutes: float = 60.0
+    steps: str | None = None
+    """`phase=N,…` for every phase, instead of minutes: then the same command gives the same weights."""
     seed: int = 0
     half: bool = False
     """Write the finished generator in 16 bits, as the shipped one is."""
@@ -45,6 +47,7 @@ def pretrain_generator(options: PretrainOptions, *, progress: Progress) -> dict[
     study = Study.read(options.study_path) if options.study_path else None
     flows = study.flows if study else DEFAULT_FLOWS
     config = _config(study, flows)
+    steps = _steps(options.steps) if options.steps is not None else None
     data = _data(options, flows, config, progress)
     import torch
 
@@ -59,7 +62,8 @@ def pretrain_generator(options: PretrainOptions, *, progress: Progress) -> dict[
         Generator(config),
         data,
         out=options.out,
-        budget_minutes=options.minutes,
+        budget_minutes=None if steps else options.minutes,
+        steps=steps,
         seed=options.seed,
         threads=options.threads,
         card=_card(options),
@@ -67,6 +71,17 @@ def pretrain_generator(options: PretrainOptions, *, progress: Progress) -> dict[
         progress=tell,
     )
     return {"generator": str(options.out / "generator"), "curve": str(options.out / "curve.csv")}
+
+
+def _steps(given: str) -> dict[str, int]:
+    """`codec=100,align=50` as a mapping; pre-training itself refuses unknown and missing phases."""
+    found = {}
+    for part in given.split(","):
+        phase, _, number = part.partition("=")
+        if not number.strip().isdecimal() or int(number) < 1:
+            raise InputInvalid(f"--steps takes phase=N with N above zero, as in codec=100,align=50; not {part!r}.")
+        found[phase.strip()] = int(number)
+    return found
 
 
 def _config(study: Study | None, flows: tuple[FlowSpec, ...]) -> GeneratorConfig:

@@ -83,5 +83,7 @@ def in_words(findings: list[Finding]) -> str:
         if finding.do:
             lines.append(f"         -> {finding.do}")
     bad = sum(finding.state is State.FAIL for finding in findings)
-    lines += ["", f"{bad} thing(s) to mend before this site can train." if bad else "Nothing stands in the way."]
+    unknown = sum(finding.state is State.UNKNOWN for finding in findings)
+    clear = "Nothing stands in the way" + (f", as far as could be seen: {unknown} unknown." if unknown else ".")
+    lines += ["", f"{bad} thing(s) to mend before this site can train." if bad else clear]
     return "\n".join(lines)

@@ -130,7 +130,10 @@ class _Intake:
         )
 
     def take_reports(self, pseudonyms: Pseudonyms, reports: Iterable[tuple[str, str]]) -> int:
-        """Store the reports whose accession number belongs to images of one patient; return how many did not."""
+        """Store the reports whose accession number belongs to images of one patient; return how many did not.
+
+        A report of which de-identification leaves nothing is no record.
+        """
         matched, unmatched = [], 0
         for number, text in reports:
             study = pseudonyms.imaging_study(number)
@@ -139,6 +142,8 @@ class _Intake:
                 unmatched += 1
                 continue
             clean = deidentify(text, known=[*self._words.get(study, ()), *known_words([number])])
+            if not clean:
+                continue
             like = RecordRow("", owners[0], study, "", self._store.body_part_of_study(study), "", "", "")
             matched.append((report_row(pseudonyms, like, clean, REPORT), clean))
         self._records += self._store.add_many(reports=matched)

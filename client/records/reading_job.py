@@ -138,7 +138,7 @@ class JobReader:
             return ()
         kind = job.row.text_kind if job.row.text_kind in TEXT_KINDS else REPORT
         text = deidentify(job.row.text, known=identity.known)
-        return ((report_row(self.pseudonyms, first, text, kind), text),)
+        return () if not text else ((report_row(self.pseudonyms, first, text, kind), text),)
 
 
 def report_row(pseudonyms: Pseudonyms, image_row: RecordRow, text: str, kind: str) -> RecordRow:

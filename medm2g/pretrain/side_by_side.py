@@ -5,6 +5,7 @@ They are too small to be divided: on two cores this is 1.7 times as fast as one 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 
@@ -23,14 +24,14 @@ def side_by_side(
     budget: PhaseBudget,
     threads: int | None,
     progress: Progress,
-    weights: Mapping[str, int] | None = None,
+    weights: Mapping[str, float] | None = None,
 ) -> int:
     """Run every job, at most `threads` at once (None: one, on as many threads as torch has). Returns the steps made.
 
     weights: parts of the budget that each job gets, one by default; jobs start in the order given, so put the longest
     first. A job's result does not depend on how many run beside it, where the budget counts steps.
     """
-    weights = dict.fromkeys(jobs, 1) if weights is None else dict(weights)
+    weights = dict.fromkeys(jobs, 1.0) if weights is None else dict(weights)
     parts = sum(weights[name] for name in jobs)
     at_once = min(threads or 1, len(jobs))
     budgets = {name: _part(budget, weights[name], parts, at_once) for name in jobs}
@@ -52,10 +53,10 @@ def side_by_side(
         torch.set_num_threads(before)  # torch gives later threads the number set last, by whomever
 
 
-def _part(budget: PhaseBudget, weight: int, parts: int, at_once: int) -> PhaseBudget:
+def _part(budget: PhaseBudget, weight: float, parts: float, at_once: int) -> PhaseBudget:
     if budget.seconds is not None:
-        return PhaseBudget(seconds=weight * budget.seconds / -(-parts // at_once))
-    return PhaseBudget(steps=-(-weight * (budget.steps or 0) // parts))
+        return PhaseBudget(seconds=weight * budget.seconds / math.ceil(parts / at_once))
+    return PhaseBudget(steps=math.ceil(weight * (budget.steps or 0) / parts))
 
 
 def _named(job: str, tell: Progress) -> Progress:

@@ -31,6 +31,8 @@ SETTINGS = PhaseSettings(learning_rate=4e-3, batch_size=24, ema_decay=0.9985)
 8e-3 .438 (docs/LOG.md, 2026-11-24)."""
 TOGETHER = 0.6
 """Part of a modality's budget in which its flows are one denoiser."""
+TEXT_STEPS = 1.5
+"""Of an image denoiser's steps, where the budget counts steps: a step of the report's denoiser takes 0.6 of the time."""
 SOURCE_PROMPTS = 0.1
 TEXT_SOURCE_PROMPTS = 0.6
 
@@ -107,7 +109,8 @@ def train_trunks(
     trunks = _Trunks(generator, patients, styles, flows, training, validation, curve, settings, seed)
     modalities = sorted(_modalities(flows), key=len, reverse=True)  # the longest first, the others beside it
     jobs = {modality_of(own[0]): partial(trunks.modality, own) for own in modalities}
-    weights = {modality_of(own[0]): len(own) for own in modalities}
+    counted = {generator.text_flow: TEXT_STEPS} if budget.steps is not None else {}
+    weights = {modality_of(own[0]): sum(counted.get(flow, 1.0) for flow in own) for own in modalities}
     own = [value for flow in flows for value in (*generator.unets[flow].parameters(), styles.tables[flow])]
     with training_only(generator, own):
         steps = side_by_side("trunks", jobs, weights=weights, budget=budget, threads=threads, progress=progress)

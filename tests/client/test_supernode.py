@@ -26,7 +26,7 @@ from client.doctor.finding import State
 from client.node_key import make_node_key, public_text
 from client.relay_settings import RelayPlaces, RelaySettings
 from client.site_setup import SiteUnusable
-from client.supernode import _fleet, _NodeIdKeeper, _only_one, command, environment, sign_off
+from client.supernode import ENDED, _fleet, _NodeIdKeeper, _only_one, command, environment, run, sign_off
 
 BIN = Path(sys.executable).parent
 
@@ -232,3 +232,16 @@ def test_two_supernodes_never_run_over_one_folder(places: RelayPlaces) -> None:
     with pytest.raises(SiteUnusable, match="runs over"):
         _only_one(places.folder)
     first.close()
+
+
+def test_a_port_that_is_taken_is_named(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    places = RelayPlaces(tmp_path / "relay")
+    make_node_key(places.node_key)
+    (places.folder / "ca.crt").touch()
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        places.write(RelaySettings(site="north", socket="/run/vault.sock", superlink="localhost:1", runtime_port=port))
+        assert run(places.folder) == ENDED
+    assert f"Port {port}" in capfd.readouterr().err

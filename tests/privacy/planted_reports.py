@@ -1,13 +1,13 @@
 """The adversary of report de-identification: phantom reports in real-world clothes, with planted identifiers.
 
 Written against the rules and not with them: names, addresses and numbers come from `faker` in many locales, layouts and
-date formats from eight lists: the rules were tuned on the `first`; each later one was written before the one before it
-was opened, run once, and only then tuned on as well. The last four have other authors, who never saw the rules. What
+date formats from ten lists: the rules were tuned on the `first`; each later one was written before the one before it
+was opened, run once, and only then tuned on as well. The last six have other authors, who never saw the rules. What
 each gave when it was first run: docs/deidentification.md. A
 planted value survives when a telling part of it stands in the result as a word more often than in the report without
 anything planted.
 
-    python tests/privacy/planted_reports.py first|second|...|eighth [reports] [first seed]
+    python tests/privacy/planted_reports.py first|second|...|tenth [reports] [first seed]
 """
 
 from __future__ import annotations
@@ -43,6 +43,8 @@ LOCALES = {
     "de_CH it_IT ro_RO".split(),
     "seventh": "en_US en_GB en_CA en_AU en_IE en_IN fr_FR de_DE it_IT es_ES es_MX pt_BR nl_NL pl_PL sv_SE".split(),
     "eighth": "en_US en_GB en_GB en_CA en_AU en_NZ en_IE en_IN fil_PH es_MX fr_CA de_DE it_IT".split(),
+    "ninth": "en_US en_GB en_CA en_AU en_NZ en_IE en_IN zu_ZA fr_CA es_MX it_IT de_DE nl_NL pl_PL fil_PH".split(),
+    "tenth": "en_US en_GB en_CA en_AU en_NZ en_IE en_IN zu_ZA fr_CA es_MX it_IT de_DE sv_SE pl_PL fil_PH".split(),
 }  # fmt: skip
 #: Words of places and institutions that tell nothing alone.
 GENERIC = frozenset(

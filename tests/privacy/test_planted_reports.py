@@ -1,71 +1,91 @@
-"""Reports by an adversary: no number survives, hardly a name does, and medicine is left alone."""
+"""Reports by an adversary: nothing survives in what a site keeps; rules and sentences each have their part in it."""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 import privacy.report_text
-from privacy.report_text import deidentify
+from privacy.report_text import deidentify, with_surrogates
 from privacy.text_words import is_known
 
 sys.path.insert(0, str(Path(__file__).parent))
 import planted_reports  # noqa: E402
 from planted_reports import PlantedReport, planted_report, survivors, words_lost  # noqa: E402
 
-LISTS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth")
+LISTS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth")
 REPORTS, FIRST_SEED = 65, 70_000
 """Of each list: seeds that nobody looked at while the rules were tuned."""
 NUMBERS = ("phone", "email", "url", "ssn", "nhs", "uid", "policy", "ip", "mrn", "age")
 
 
 @pytest.fixture(scope="module")
-def reports() -> list[tuple[PlantedReport, str]]:
-    """(report, result), 520 of them."""
-    made = [planted_report(FIRST_SEED + number, which) for which in LISTS for number in range(REPORTS)]
-    return [(report, deidentify(report.text)) for report in made]
+def reports() -> list[PlantedReport]:
+    """650 of them."""
+    return [planted_report(FIRST_SEED + number, which) for which in LISTS for number in range(REPORTS)]
 
 
-def test_the_search_for_survivors_finds_them_in_every_untreated_report(
-    reports: list[tuple[PlantedReport, str]],
+@pytest.fixture(scope="module")
+def kept(reports: list[PlantedReport]) -> list[str]:
+    """What a site keeps of each."""
+    return [deidentify(report.text) for report in reports]
+
+
+@pytest.fixture(scope="module")
+def whole(reports: list[PlantedReport]) -> list[str]:
+    """Each with surrogates."""
+    return [with_surrogates(report.text) for report in reports]
+
+
+def _left(reports: list[PlantedReport], clean: list[str]) -> list[list[tuple[str, str, str]]]:
+    return [found for one in zip(reports, clean, strict=True) if (found := survivors(*one))]
+
+
+def test_the_search_for_survivors_finds_them_in_every_untreated_report(reports: list[PlantedReport]) -> None:
+    assert len(_left(reports, [report.text for report in reports])) == len(reports) >= 500
+
+
+def test_nothing_planted_survives_in_what_a_site_keeps(reports: list[PlantedReport], kept: list[str]) -> None:
+    assert _left(reports, kept) == []
+
+
+def test_rules_leave_no_number_of_a_person_and_few_names_all_of_them_words(
+    reports: list[PlantedReport], whole: list[str]
 ) -> None:
-    assert all(survivors(report, report.text) for report, _ in reports)
-
-
-def test_no_number_of_a_person_survives_in_hundreds_of_reports(reports: list[tuple[PlantedReport, str]]) -> None:
-    assert len(reports) >= 500
-    left = [found for report, clean in reports for found in survivors(report, clean) if found[0] in NUMBERS]
-    assert left == []
-
-
-def test_reports_with_any_survivor_are_few_and_what_survives_are_names_that_are_words(
-    reports: list[tuple[PlantedReport, str]],
-) -> None:
-    left = [survivors(report, clean) for report, clean in reports]
-    assert sum(map(bool, left)) <= 0.025 * len(reports)
-    names = [part for found in left for kind, _, part in found if kind == "name"]
+    left = _left(reports, whole)
+    assert 0 < len(left) <= 0.05 * len(reports)  # above 0: what the sentences are for
+    assert [found for report in left for found in report if found[0] in NUMBERS] == []
+    names = [part for report in left for kind, _, part in report if kind == "name"]
     assert [part for part in names if part[0].isupper() and not is_known(part)] == []
 
 
-def test_hardly_a_clinical_word_is_lost(reports: list[tuple[PlantedReport, str]]) -> None:
-    lost, words = (sum(figures) for figures in zip(*(words_lost(*one) for one in reports), strict=True))
-    assert words > 10_000 and lost <= 0.002 * words
+@pytest.mark.parametrize(("which", "most"), [("whole", 0.01), ("kept", 0.2)])
+def test_clinical_words_lost(
+    reports: list[PlantedReport], which: str, most: float, request: pytest.FixtureRequest
+) -> None:
+    clean: list[str] = request.getfixturevalue(which)
+    lost, words = map(sum, zip(*map(words_lost, reports, clean), strict=True))
+    assert words > 10_000 and lost <= most * words
 
 
-def test_doing_it_twice_changes_nothing(reports: list[tuple[PlantedReport, str]]) -> None:
-    clean = [one for _, one in reports[::5]]
-    assert [deidentify(text) for text in clean] == clean
+@pytest.mark.parametrize(("which", "again"), [("whole", with_surrogates), ("kept", deidentify)])
+def test_doing_it_twice_changes_nothing(
+    which: str, again: Callable[[str], str], request: pytest.FixtureRequest
+) -> None:
+    clean: list[str] = request.getfixturevalue(which)
+    assert [again(text) for text in clean[::5]] == clean[::5]
 
 
 def _failures(*without: str) -> int:
-    """Reports with a survivor when these rules do nothing, of 240."""
+    """Reports with a survivor behind the other rules when these do nothing, of 300."""
     with pytest.MonkeyPatch.context() as patch:
         for rule in without:
             patch.setattr(privacy.report_text, rule, lambda text: text)
         made = [planted_report(FIRST_SEED + number, which) for which in LISTS for number in range(30)]
-        return sum(bool(survivors(report, deidentify(report.text))) for report in made)
+        return sum(bool(survivors(report, with_surrogates(report.text))) for report in made)
 
 
 def test_the_closed_vocabulary_left_out_is_noticed() -> None:

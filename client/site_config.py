@@ -52,10 +52,9 @@ class SitePaths:
         return self.site_dir / "state"
 
     def prepare(self) -> SitePaths:
-        """Make the vault's own folder, closed to other users, and return self. Made by root, it is the site's owner's."""
+        """Make the vault's own folder, closed to other users, and return self; root makes it for the site's owner."""
         self.state.mkdir(mode=PRIVATE_FOLDER, parents=True, exist_ok=True)
         self.state.chmod(PRIVATE_FOLDER)
         if os.geteuid() == 0:
-            owner = self.site_dir.stat()
-            os.chown(self.state, owner.st_uid, owner.st_gid)
+            os.chown(self.state, self.site_dir.stat().st_uid, -1)
         return self

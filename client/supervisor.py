@@ -25,6 +25,7 @@ from client.site_config import SitePaths
 from client.site_setup import SiteUnusable
 from client.vault.incidents import PrivateFile
 from client.vault.settings import VaultSettings
+from client.vault.sockets import prepare_folder
 
 REFUSED = 4
 FIRST_PAUSE, LONGEST_PAUSE, GOOD_LIFE = 1.0, 60.0, 60.0
@@ -71,6 +72,7 @@ class Supervisor:
         self.site_dir = Path(site_dir).resolve()
         self._children = children(self.site_dir)
         self._lock = take_lock(self.site_dir)
+        _make_socket_folder(self.site_dir)
         self._stopping = threading.Event()
         self._log = _log(self.site_dir)
 
@@ -146,6 +148,15 @@ class Supervisor:
 
     def _say(self, name: str, line: str) -> None:
         self._log.info("%s: %s", name, line)
+
+
+def _make_socket_folder(site_dir: Path) -> None:
+    """Root makes it for a vault that has a user of its own and may not, below /run for instance."""
+    owner, settings = site_dir.stat().st_uid, VaultSettings.read(site_dir)
+    folder = settings.socket_path(site_dir).parent
+    if os.geteuid() == 0 and owner != 0 and not folder.exists():
+        prepare_folder(folder, group=settings.socket_group)
+        os.chown(folder, owner, -1)
 
 
 def take_lock(site_dir: Path) -> IO[bytes]:

@@ -217,6 +217,8 @@ class Study(Terms):
             return cls.from_dict(tomllib.loads(path.read_text(encoding="utf-8")))
         except FileNotFoundError:
             raise StudyInvalid(f"There is no study at {path}: give the path of a study.toml.") from None
+        except PermissionError:
+            raise StudyInvalid(f"{path} is closed to this user: put it where that user may read it.") from None
         except tomllib.TOMLDecodeError as error:
             raise StudyInvalid(f"{path.name} is not valid TOML ({error}): mend that line.") from None
 

@@ -24,7 +24,13 @@ def prepare_folder(folder: Path, *, group: str = "") -> None:
     """Make the relay's socket folder (2750, that group) or check the one that is there. Raises DaemonRefused."""
     made = not folder.exists()
     if made:
-        folder.mkdir(mode=0o750, parents=True)
+        try:
+            folder.mkdir(mode=0o750, parents=True)
+        except PermissionError:
+            raise DaemonRefused(
+                f"{folder} cannot be made by the vault's user: make it, with mode 2750, that user and the common group,"
+                " or start the site as root."
+            ) from None
     try:
         if group:
             os.chown(folder, -1, grp.getgrnam(group).gr_gid)
@@ -63,5 +69,5 @@ def bind(server: grpc.Server, path: Path, *, umask: int) -> None:
     finally:
         os.umask(before)
     folder = path.parent.stat()
-    if path.stat().st_gid != folder.st_gid:
+    if umask == RELAY_UMASK and path.stat().st_gid != folder.st_gid:  # the operator's is its owner's alone
         os.chown(path, -1, folder.st_gid)

@@ -15,9 +15,10 @@ from pathlib import Path
 import pytest
 
 from client import supervisor
-from client.owner import act_as_owner
+from client.owner import act_as_owner, as_owner
 from client.site_setup import SiteUnusable
 from client.supervisor import REFUSED, Child, Supervisor
+from client.vault.settings import VaultSettings
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -113,6 +114,39 @@ def open_place() -> Iterator[Path]:
     with tempfile.TemporaryDirectory() as folder:
         Path(folder).chmod(0o755)
         yield Path(folder)
+
+
+def test_root_makes_for_the_vault_what_the_vault_must_own(open_place: Path) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("only root can give a folder to another user")
+    site, sockets = open_place / "site", open_place / "run"
+    for folder in (site, open_place / "relay"):
+        folder.mkdir()
+        os.chown(folder, 64123, 64123)
+    VaultSettings(socket=str(sockets / "vault.sock"), relay_dir="../relay").write(site)
+    supervisor = Supervisor(site)
+    supervisor._lock.close()
+    for handler in supervisor._log.handlers:
+        handler.close()
+    assert [path.stat().st_uid for path in (site / "state", sockets)] == [64123, 64123]
+    assert sockets.stat().st_mode & 0o7777 == 0o2750
+
+
+def test_root_looks_at_a_ledger_as_its_owner(open_place: Path) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("only root can give a folder to another user")
+    os.chown(open_place, 64123, 64123)
+
+    def job() -> int:
+        (open_place / "seal").touch()
+        return os.geteuid()
+
+    assert as_owner(open_place, job, seconds=10) == 64123
+    assert (open_place / "seal").stat().st_uid == 64123 and os.geteuid() == 0
+    with pytest.raises(SiteUnusable, match="ZeroDivisionError"):
+        as_owner(open_place, lambda: 1 // 0, seconds=10)
+    with pytest.raises(TimeoutError):
+        as_owner(open_place, lambda: time.sleep(60), seconds=0.1)
 
 
 def test_a_command_of_root_becomes_the_folders_owner_and_others_are_told_whom_to_be(open_place: Path) -> None:

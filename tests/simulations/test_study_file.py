@@ -12,7 +12,7 @@ from simulations.study_file import read_study, without_privacy, write_study
 STUDIES = Path(__file__).resolve().parents[2] / "studies"
 
 
-@pytest.mark.parametrize("name", ["demo", "corpus"])
+@pytest.mark.parametrize("name", ["demo", "corpus", "two-hospitals"])
 def test_a_written_study_reads_back_equal_with_the_same_digest(name: str, tmp_path: Path) -> None:
     study = Study.read(STUDIES / f"{name}.toml")
     write_study(tmp_path / "study.toml", study)
@@ -27,3 +27,9 @@ def test_privacy_off_is_another_study_and_no_site_of_it_is_private() -> None:
     assert off == without_privacy(study)
     assert not off.privacy.enabled and not any(site.private for site in off.sites)
     assert off.digest(version="x") != study.digest(version="x")
+
+
+def test_the_study_to_copy_is_one_that_a_real_consortium_takes() -> None:
+    study = Study.read(STUDIES / "two-hospitals.toml")
+    assert study.federation.release_grid_seconds > 0 and all(site.private for site in study.sites)
+    assert not any(site.population for site in study.sites)

@@ -43,6 +43,12 @@ _AFTER_MAY = re.compile(
 _BEGINS = re.compile(r"(?:^|[.!?:;\n•*>|)\]–—]|(?:^|[\s(])-|\d\.?|[a-z]\))[ \t\"'“(]*$")
 _LETTERS_BEFORE = re.compile(rf"({LETTER}+)[ \t/-]+$")
 _LETTERS_AFTER = re.compile(rf"[ \t/-]+({LETTER}+)")
+_SAYS = re.compile(
+    r"[ \t]+(?:also[ \t]+|then[ \t]+)?(?:noted?s?|sa(?:id|ys?|w)|mention(?:ed|s)|describe[ds]|state[ds]|feels?|felt|"
+    r"thinks?|thought|agree[ds]?|suggest(?:ed|s)|quer(?:ied|ies)|ask(?:ed|s)|wr(?:ote|ites)|call(?:ed|s)|told|wonder(?:ed|s)|"
+    r"wants?(?:ed)?|request(?:ed|s)|rang|phoned|operated|wishes|recommends?)\b",
+    re.IGNORECASE,
+)
 _JOINED = r"[ \t]*(?:[ \t]|[,&/]|\b(?i:and|or)\b)[ \t]*"
 _BEHIND_A_NAME = re.compile(rf"{NAME}(?:-|{_JOINED})$")
 _BEFORE_A_NAME = re.compile(rf"(?:[ \t,-]+|{_JOINED}){NAME}|(?:[ \t]+{LETTER}+){{0,2}}[ \t]+{HOSPITAL}")
@@ -147,6 +153,8 @@ def _is_named(word: str, before: str, after: str) -> bool:
         return not (_OF_AGE.match(after) and word == "young") and bool(_BEHIND_A_NAME.search(before))
     if not word[0].isupper():
         return False
+    if is_also_name(word) and _SAYS.match(after):
+        return True
     begins = _begins_a_sentence(before, after)
     if not word.isupper() and not begins:
         if is_abbreviation(word) and len(word) in (3, 4) and not is_english(word) and word.istitle():

@@ -41,3 +41,8 @@ def test_what_reports_say_stays(text: str) -> None:
 )
 def test_what_is_not_known_goes(text: str, clean: str) -> None:
     assert _closed(text) == clean
+
+
+def test_whoever_says_something_is_a_person() -> None:
+    assert written(replace_unlisted("As Green noted, no effusion.")) == "As [NAME] noted, no effusion."
+    assert replace_unlisted("Green stool was noted.") == "Green stool was noted."

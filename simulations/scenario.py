@@ -113,22 +113,49 @@ def _count() -> None:
 def _build_phantom_site(job: _PhantomSite) -> SimulatedSite:
     key = derived_pseudonym_key(job.study, job.spec, job.population)
     prepare_site(job.study, job.spec, job.folder, pseudonym_key=key)
-    export = job.folder / "export"
+    fill_with_phantoms(
+        job.folder,
+        patients=job.spec.declared_patients,
+        seed=job.seed,
+        population=job.population,
+        flows=job.spec.flows,
+        physics=job.physics,
+        size=job.size,
+        on_patient=_count,
+    )
+    return SimulatedSite(job.spec, job.folder)
+
+
+def fill_with_phantoms(
+    folder: Path,
+    *,
+    patients: int,
+    seed: int,
+    population: str,
+    flows: tuple[str, ...],
+    size: int,
+    physics: PhysicsConfig | None = None,
+    on_patient: Callable[[], None] = lambda: None,
+) -> None:
+    """Records of invented patients into the store of a site that was prepared: DICOM export, ingest, export removed.
+
+    The one road for whoever is compared: a patient who trained and one who did not differ in that alone.
+    """
+    export = folder / "export"
     try:
         export_hospital(
             export,
-            patients=job.spec.declared_patients,
-            seed=job.seed,
-            population=job.population,
-            flows=job.spec.flows,
-            physics=job.physics,
-            size=job.size,
-            on_patient=_count,
+            patients=patients,
+            seed=seed,
+            population=population,
+            flows=flows,
+            physics=physics,
+            size=size,
+            on_patient=on_patient,
         )
-        ingest(job.folder, export, image_size=job.size, rules=AS_THEY_ARE)
+        ingest(folder, export, image_size=size, rules=AS_THEY_ARE)
     finally:
         shutil.rmtree(export, ignore_errors=True)
-    return SimulatedSite(job.spec, job.folder)
 
 
 def derived_pseudonym_key(study: Study, spec: SiteSpec, records: str) -> bytes:

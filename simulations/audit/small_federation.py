@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from client.records.ingest import ingest
 from protocol.study import Study
 from server.generator_folder import bind, stored_subset
 from simulations import engines
 from simulations.errors import RunFailed
 from simulations.generators import divided_anew, generator_folder
-from simulations.phantoms import export_hospital
-from simulations.scenario import build_phantom_sites, prepare_site
+from simulations.scenario import build_phantom_sites, fill_with_phantoms, prepare_site
 from simulations.simulate import IMAGE_SIZES
 
 OUTSIDER_SEED = 66_000
@@ -52,17 +49,12 @@ def outsiders(study: Study, folder: Path, *, site: int, patients: int) -> Path:
     """A site folder with phantoms of that site's population that no site holds, by the same road."""
     spec = study.sites[site]
     prepare_site(study, spec, folder)
-    export = folder / "export"
-    try:
-        export_hospital(
-            export,
-            patients=patients,
-            seed=OUTSIDER_SEED + 100 * study.training.seed + site,
-            population=spec.population or "public",
-            flows=spec.flows,
-            size=IMAGE_SIZES[study.preset],
-        )
-        ingest(folder, export, image_size=IMAGE_SIZES[study.preset])
-    finally:
-        shutil.rmtree(export, ignore_errors=True)
+    fill_with_phantoms(
+        folder,
+        patients=patients,
+        seed=OUTSIDER_SEED + 100 * study.training.seed + site,
+        population=spec.population or "public",
+        flows=spec.flows,
+        size=IMAGE_SIZES[study.preset],
+    )
     return folder

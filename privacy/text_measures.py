@@ -11,6 +11,7 @@ import re
 
 from privacy.surrogates import ADDRESS, DATE, IDENTIFIER, MARKS, NAME, PHONE
 from privacy.text_numbers import OLDEST
+from privacy.text_words import is_abbreviation, is_ordinary
 
 _UNITS = (
     r"(?:mm|cm|m|ml|cc|dl|l|mg|mcg|µg|ug|g|kg|hu|kvp?|mas?|msec|ms|mgy|gy|mci|mbq|iu|u|bpm|mmhg|hz|"
@@ -50,6 +51,7 @@ _AFTER_A_FRACTION = re.compile(
     re.IGNORECASE,
 )
 _NUMBER = re.compile(rf"(?<![\w{MARKS}])(?=[\w.,/:+*^×-]*\d)[<>~≈±]?\w[\w]*(?:[.,/:+*^×'’-]+\w+)*(?:[+*%°]|(?!\w))")
+_LED_BY_LETTERS = re.compile(r"([A-Za-z]{3,})[-.]?\d")
 _LONG_RUN = re.compile(r"\d{4,}")
 _MEASURED = re.compile(
     rf"(?i:[<>~≈±]?\d{{1,5}}(?:[.,]\d{{1,3}})?(?:\s?[-x×/]\s?\d{{1,5}}(?:[.,]\d{{1,3}})?)*\s?-?{_UNITS}(?![^\W\d_]))"
@@ -62,7 +64,7 @@ _SMALL = re.compile(
 _YEAR = re.compile(r"(?:19|20)\d\d")
 _RANGE = re.compile(r"(?<=\w)[-/–](?=[A-Za-z]\d)")
 _KNOWN_CODES = re.compile(
-    r"(?:SARS-?CoV-?2|(?:2019-)?n?-?CoV(?:id)?(?:-?(?:19|2019|2))?|COVID-?(?:19|2019)|H\d{1,2}N\d|99m-?Tc|Tc-?99m|"
+    r"(?:(?:[A-Z]{1,4}-?)?RADS-?\d[A-Z]?|SARS-?CoV-?2|(?:2019-)?n?-?CoV(?:id)?(?:-?(?:19|2019|2))?|COVID-?(?:19|2019)|H\d{1,2}N\d|99m-?Tc|Tc-?99m|"
     r"(?:18|11|68|123|131|111|177|90|223)-?[A-Z][a-z]?|[A-Z][a-z]?-?(?:18|11|68|123|131|111|177|90|223)|"
     r"p?T[0-4is]+[a-d]?N[0-3x][a-d]?M[01x][a-c]?|G\d+P\d+(?:[A-Z]\d+)*|(?:19|20)00|ICD-?10|CA-?\d{2,3}(?:-\d)?|"
     r"1[01]00|(?:interleukin|IL)-?\d{1,2}|(?:cells|copies|counts)/(?:mm|ml|ul|hpf|l)\^?\d?)",
@@ -89,6 +91,8 @@ def _number(match: re.Match[str]) -> str:
     if _LONG_RUN.search(token):
         measured = _MEASURED.match(match.string, match.start())
         return token if measured and measured.end() >= match.end() else IDENTIFIER
+    if (led := _LED_BY_LETTERS.match(token)) and not (is_abbreviation(led[1]) or is_ordinary(led[1])):
+        return IDENTIFIER
     digits = sum(letter.isdigit() for letter in token)
     if token.count("-") > 1 and digits > 4 and "x" not in token.lower():
         return IDENTIFIER

@@ -37,7 +37,7 @@ _GREAT_AGE = re.compile(
     re.IGNORECASE,
 )
 _DAY_AND_MONTH = re.compile(r"(?:0?[1-9]|1[0-2])/(?:0?[1-9]|[12]\d|3[01])|(?:0?[1-9]|[12]\d|3[01])/(?:0?[1-9]|1[0-2])")
-_SPACED_DATE = re.compile(r"(?<![\w.,/-])\d{1,2}[ \t]+\d{1,2}[ \t]+(?:19|20)\d\d(?![\w,/-]|\.\d)")
+_SPACED_DATE = re.compile(r"(?<![\w.,/-])\d{1,2}[ \t]+\d{1,2}[ \t]+(?:19|20)\d\d(?![\w/-]|[.,]\d)")
 _FRACTION = re.compile(r"1/[2-9]|2/[357]|3/[458]|\d/10")
 _BEFORE_A_FRACTION = re.compile(
     r"\b(?:segments?|grades?|scores?|scored|levels?|power|strength|murmur|zones?|types?|stages?|ribs?|images?|slices?|"

@@ -18,6 +18,12 @@ _SHORTEST = 3
 _TITLE = r"(?:\b[A-Za-z]|\b(?:Drs?|Mrs?|Ms|Mx|Prof|Rev|Fr|Hon|Capt|Sgt|St|Ste|Jr|Sr|No|Ref|Tel|Ext|vs|ca|approx))"
 _DIVIDER = re.compile(r"(\n+|(?<=[.!?])[ \t]+)")
 _DIVIDES_NOTHING = re.compile(rf"{_TITLE}\.$", re.IGNORECASE)
+_SEX = r"(?:fe)?male|(?:wo)?man|boy|girl|[mf]"
+_AGE_AND_SEX = re.compile(
+    rf"(?:patient:? ?)?(?:(?:{_SEX}),? ?)?(?:over )?\d{{1,2}} ?(?:years?|yrs?|y)\b(?: ?old)?(?:,? ?(?:{_SEX}))?\W*",
+    re.IGNORECASE,
+)
+"""Says nothing of medicine and is no identifier; 45 CFR 164.514 (b)(2)(i)(C) takes ages above 89 only."""
 _WORD = re.compile(r"[^\W\d_]+")
 
 
@@ -44,7 +50,9 @@ def _sentences(line: str) -> list[str]:
 
 
 def _is_kept(sentence: str) -> bool:
-    return not any(mark in sentence for mark in MARKS) and any(map(_is_medicine, _WORD.findall(sentence)))
+    if any(mark in sentence for mark in MARKS):
+        return False
+    return _AGE_AND_SEX.fullmatch(sentence) is not None or any(map(_is_medicine, _WORD.findall(sentence)))
 
 
 def _is_medicine(word: str) -> bool:

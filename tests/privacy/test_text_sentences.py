@@ -18,6 +18,7 @@ from privacy.text_sentences import kept_sentences
         ("Ward, Day and Long.\nNo fracture.", "No fracture."),  # words of reports, and all of them surnames
         ("Wade Clinic\n\nMild oedema.", "Mild oedema."),  # words of letterheads are not about medicine
         ("Reported by J. [NAME]", ""),
+        ("Male, 19 years. Patient: over 89 years, male.", "Male, 19 years. Patient: over 89 years, male."),
         ("27 10 57.\nOld infarct.", "Old infarct."),
         ("Tumour of 1.5 cm. Oedema!", "Tumour of 1.5 cm. Oedema!"),  # a decimal point ends nothing
         ("", ""),

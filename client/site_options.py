@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -27,7 +26,6 @@ def site_at(site_dir: Path) -> tuple[SitePaths, SitePolicy]:
     from client.site_config import SitePaths
     from privacy.policy import SitePolicy
 
-    logging.getLogger("absl").setLevel(logging.ERROR)  # accountants try orders that do not converge, and say so
     act_as_owner(site_dir)
     paths = SitePaths(site_dir)
     with unusable():

@@ -1,13 +1,15 @@
 """De-identification of report text: identifiers out, medicine in. Rules tuned for recall, surrogates in their place.
 
     "Patient: DOE, JANE  MRN: 1234567\\nSeen by Dr. Roe on 3 May 2021. There is a 36 mm nodule at T12."
-    ->  "Seen by Dr. [NAME] on [DATE]. There is a 36 mm nodule at T12."      `with_surrogates`
-    ->  "There is a 36 mm nodule at T12."                                    `deidentify`: what a site keeps
+    ->  with_surrogates
+    "Patient: [NAME]  MRN: [ID]\\nSeen by Dr. [NAME] on [DATE]. There is a 36 mm nodule at T12."
+    ->  deidentify: what a site keeps
+    "There is a 36 mm nodule at T12."
 
 In order: the words that the patient's own DICOM headers give away, labelled fields, what has a shape (`text_numbers`),
 names by where they stand (`text_names`), words that are no words (`text_unknown`); then, failing closed, whatever is
-not known to be harmless (`text_closed`, `text_measures`); then the letterhead, whose lines now hold nothing but
-surrogates; and at last every sentence that holds one (`text_sentences`).
+not known to be harmless (`text_closed`, `text_measures`); and at last every sentence that holds a surrogate
+(`text_sentences`).
 
 Not promised: a lone surname that is also a word of reports, in running prose without title, label or given name beside
 it; a person recognised by a story. De-identification comes before differential privacy and is no substitute for it.
@@ -17,7 +19,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 from privacy.surrogates import ADDRESS, DATE, HOSPITAL, IDENTIFIER, MARKS, NAME, PHONE, marked, written
 from privacy.text_beside import replace_beside
@@ -26,7 +28,7 @@ from privacy.text_names import replace_names
 from privacy.text_numbers import replace_numbers
 from privacy.text_sentences import kept_sentences
 from privacy.text_unknown import replace_again, replace_unknown
-from privacy.text_words import is_ordinary, is_stationery
+from privacy.text_words import is_ordinary
 
 LONGEST_WORD = 80
 """What is longer and has no space is no word of medicine; it goes, and keeps no rule busy."""
@@ -113,37 +115,20 @@ _STRONG = re.compile(
     re.IGNORECASE,
 )
 
-_SURROGATE = f"[{MARKS}]"
-_LEADING = re.compile(
-    rf"^(?:(?:\b{_ANY_LABEL}\s*[:#]+\s*)(?:(?:Dr|Prof|Mrs?|Ms)\.?\s*)?(?:{_SURROGATE}[\s,;|./-]*)+)+", re.IGNORECASE
-)
-_TRAILING = re.compile(
-    rf"[\s|;]{{0,20}}(?:(?:electronically\s+)?(?:dictated|signed|reported|read|verified|approved|authenticated|"
-    rf"transcribed|"
-    rf"interpreted|reviewed)[\w\s]{{0,24}}\b(?:by|on)\s*[:,]?\s*(?:(?:Dr|Prof|Mrs?|"
-    rf"Ms)\.?\s*)?{_SURROGATE}(?:[\s,.]*(?:on|at|{_SURROGATE}))*[\s.,]*)+$",
-    re.IGNORECASE,
-)
-
 
 def deidentify(text: str, *, known: Iterable[str] = ()) -> str:
     """What a site keeps of a report: its sentences about medicine in which nothing was found. Perhaps the empty string.
 
     `known` are words to strike wherever they stand (see `deidentify.known_words`).
     """
-    return kept_sentences(written(_replaced(text, known, after=lambda found: found)))
+    return kept_sentences(with_surrogates(text, known=known))
 
 
 def with_surrogates(text: str, *, known: Iterable[str] = ()) -> str:
     """The whole text, a surrogate in place of every identifier that was found; less than `deidentify` removes.
 
-    Doing it twice changes nothing. A text that was all letterhead gives the empty string.
+    Doing it twice changes nothing.
     """
-    return written(_replaced(text, known, after=_without_letterhead))
-
-
-def _replaced(text: str, known: Iterable[str], *, after: Callable[[str], str]) -> str:
-    """The text with marks; `after` is done after each round of the rules."""
     text = _plain(marked(text))
     original = text
     text = _strike(text, known)
@@ -151,10 +136,10 @@ def _replaced(text: str, known: Iterable[str], *, after: Callable[[str], str]) -
         before = text
         text = _labelled_names(replace_numbers(_labelled_numbers(text)))
         text = replace_again(replace_beside(replace_unknown(replace_names(text))), original)
-        text = after(replace_unlisted(text))
+        text = replace_unlisted(text)
         if text == before:
             break
-    return text
+    return written(text)
 
 
 def _plain(text: str) -> str:
@@ -230,16 +215,3 @@ def _placed(match: re.Match[str]) -> str:
     return (
         match.group(0) if all(map(is_ordinary, re.findall(rf"{_LETTERS}+", value))) else f"{match['label']}{HOSPITAL}"
     )
-
-
-def _without_letterhead(text: str) -> str:
-    """Lines of labels and surrogates go; so do such runs at the two ends of a report that lost its line breaks."""
-    lines = [line for line in text.split("\n") if not _is_letterhead(line)]
-    text = "\n".join(lines).strip()
-    text = _TRAILING.sub("", _LEADING.sub("", text))
-    return re.sub(r"\n{3,}", "\n\n", re.sub(r"[ \t]+\n", "\n", text)).strip()
-
-
-def _is_letterhead(line: str) -> bool:
-    rest, found = re.subn(_SURROGATE, " ", line)
-    return found > 0 and all(is_stationery(word) for word in re.findall(r"[^\W_]+", rest) if not word.isdigit())

@@ -64,7 +64,8 @@ _SMALL = re.compile(
 _YEAR = re.compile(r"(?:19|20)\d\d")
 _RANGE = re.compile(r"(?<=\w)[-/–](?=[A-Za-z]\d)")
 _KNOWN_CODES = re.compile(
-    r"(?:(?:[A-Z]{1,4}-?)?RADS-?\d[A-Z]?|SARS-?CoV-?2|(?:2019-)?n?-?CoV(?:id)?(?:-?(?:19|2019|2))?|COVID-?(?:19|2019)|H\d{1,2}N\d|99m-?Tc|Tc-?99m|"
+    r"(?:(?:[A-Z]{1,4}-?)?RADS-?\d[A-Z]?|"
+    r"SARS-?CoV-?2|(?:2019-)?n?-?CoV(?:id)?(?:-?(?:19|2019|2))?|COVID-?(?:19|2019)|H\d{1,2}N\d|99m-?Tc|Tc-?99m|"
     r"(?:18|11|68|123|131|111|177|90|223)-?[A-Z][a-z]?|[A-Z][a-z]?-?(?:18|11|68|123|131|111|177|90|223)|"
     r"p?T[0-4is]+[a-d]?N[0-3x][a-d]?M[01x][a-c]?|G\d+P\d+(?:[A-Z]\d+)*|(?:19|20)00|ICD-?10|CA-?\d{2,3}(?:-\d)?|"
     r"1[01]00|(?:interleukin|IL)-?\d{1,2}|(?:cells|copies|counts)/(?:mm|ml|ul|hpf|l)\^?\d?)",

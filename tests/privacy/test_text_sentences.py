@@ -38,6 +38,6 @@ def test_a_surname_that_is_a_word_leaves_with_the_name_beside_it() -> None:
     assert deidentify(text) == "The left lower lobe is consolidated."
 
 
-def test_a_line_is_judged_before_its_letterhead_is_cut_off() -> None:
+def test_a_line_is_judged_whole() -> None:
     assert deidentify("FROM: SIMEN LIE\nRE: VAN BEAUMONT, JOEL / H-4552-B\nMild oedema.") == "Mild oedema."
     assert deidentify("Indication: Saarinen is known to Long's clinic. No oedema.") == "No oedema."

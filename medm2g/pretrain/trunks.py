@@ -32,7 +32,7 @@ SETTINGS = PhaseSettings(learning_rate=4e-3, batch_size=24, ema_decay=0.9985)
 TOGETHER = 0.6
 """Part of a modality's budget in which its flows are one denoiser."""
 TEXT_STEPS = 1.5
-"""Of an image denoiser's steps, where the budget counts steps: a step of the report's denoiser takes 0.6 of the time."""
+"""Of an image denoiser's steps, where the budget counts steps: a step of the report's takes 0.6 of the time."""
 SOURCE_PROMPTS = 0.1
 TEXT_SOURCE_PROMPTS = 0.6
 

@@ -13,6 +13,7 @@ from rich.progress import Progress
 from safetensors.torch import load_file
 
 from medm2g.config import preset
+from medm2g.errors import ConfigInvalid
 from medm2g.generator import Generator
 from protocol.study import DEFAULT_FLOWS
 from simulations.errors import InputInvalid
@@ -104,3 +105,12 @@ def test_a_generator_is_measured_against_a_folder_the_same_every_time(tmp_path: 
     assert route["pairs"] == PATIENTS and route["psnr"] < 25 and -1 <= route["ssim"] < 0.9  # it is untrained
     assert len(table(figures).rows) == len(figures["flows"]) + len(figures["translations"])
     assert evaluate_folder(str(untrained), tmp_path, seed=5, progress=QUIET) == figures
+
+
+def test_steps_are_given_for_every_phase(export: Path, tmp_path: Path) -> None:
+    options = PretrainOptions(tmp_path / "out", data=export)
+    for wrong in ("codec", "codec=0", "codec=2.5", "codec=2,"):
+        with pytest.raises(InputInvalid, match="phase=N"):
+            pretrain_generator(replace(options, steps=wrong), progress=QUIET)
+    with pytest.raises(ConfigInvalid, match="lacks the phase"):
+        pretrain_generator(replace(options, steps="codec=2"), progress=QUIET)

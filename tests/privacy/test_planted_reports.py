@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import pytest
 
 import privacy.report_text
 from privacy.report_text import deidentify, with_surrogates
+from privacy.text_sentences import kept_sentences
 from privacy.text_words import is_known
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -17,27 +19,29 @@ import planted_reports  # noqa: E402
 from planted_reports import PlantedReport, planted_report, survivors, words_lost  # noqa: E402
 
 LISTS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth")
-REPORTS, FIRST_SEED = 65, 70_000
+REPORTS, FIRST_SEED = 52, 70_000
 """Of each list: seeds that nobody looked at while the rules were tuned."""
 NUMBERS = ("phone", "email", "url", "ssn", "nhs", "uid", "policy", "ip", "mrn", "age")
 
 
 @pytest.fixture(scope="module")
 def reports() -> list[PlantedReport]:
-    """650 of them."""
+    """520 of them."""
     return [planted_report(FIRST_SEED + number, which) for which in LISTS for number in range(REPORTS)]
-
-
-@pytest.fixture(scope="module")
-def kept(reports: list[PlantedReport]) -> list[str]:
-    """What a site keeps of each."""
-    return [deidentify(report.text) for report in reports]
 
 
 @pytest.fixture(scope="module")
 def whole(reports: list[PlantedReport]) -> list[str]:
     """Each with surrogates."""
     return [with_surrogates(report.text) for report in reports]
+
+
+@pytest.fixture(scope="module")
+def kept(reports: list[PlantedReport], whole: list[str]) -> list[str]:
+    """What a site keeps of each: `deidentify`, whose first half is at hand."""
+    kept = [kept_sentences(text) for text in whole]
+    assert kept[::20] == [deidentify(report.text) for report in reports[::20]]
+    return kept
 
 
 def _left(reports: list[PlantedReport], clean: list[str]) -> list[list[tuple[str, str, str]]]:
@@ -79,17 +83,18 @@ def test_doing_it_twice_changes_nothing(
     assert [again(text) for text in clean[::5]] == clean[::5]
 
 
+@cache
 def _failures(*without: str) -> int:
-    """Reports with a survivor behind the other rules when these do nothing, of 300."""
+    """Reports with a survivor behind the other rules when these do nothing, of 120."""
     with pytest.MonkeyPatch.context() as patch:
         for rule in without:
             patch.setattr(privacy.report_text, rule, lambda text: text)
-        made = [planted_report(FIRST_SEED + number, which) for which in LISTS for number in range(30)]
+        made = [planted_report(FIRST_SEED + number, which) for which in LISTS for number in range(12)]
         return sum(bool(survivors(report, with_surrogates(report.text))) for report in made)
 
 
 def test_the_closed_vocabulary_left_out_is_noticed() -> None:
-    assert _failures("replace_unlisted") > 30
+    assert _failures("replace_unlisted") > 12
 
 
 @pytest.mark.parametrize("rule", ["replace_unknown", "replace_numbers", "replace_names"])

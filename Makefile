@@ -4,7 +4,7 @@ BIN := .venv/bin
 STAMP := .venv/.fedm2g-installed
 ROOMS := fedm2g.py medm2g privacy protocol client server simulations
 
-.PHONY: setup lint format test demo check faults deployment stubs constraints clean
+.PHONY: setup lint format test demo check faults twin deployment stubs constraints clean
 
 setup: $(STAMP)
 
@@ -34,6 +34,9 @@ demo: $(STAMP)
 
 faults: $(STAMP)
 	$(BIN)/python -m pytest -m faults
+
+twin: $(STAMP)
+	$(BIN)/python -m pytest -m twin
 
 deployment: $(STAMP)
 	$(BIN)/python -m pytest -m deployment

@@ -29,7 +29,7 @@ def test_a_flow_that_nobody_has_is_refused(study_file: Path) -> None:
         twin_study(Study.read(study_file), TwinTerms(flow="text"), private=False)
 
 
-@pytest.mark.faults
+@pytest.mark.twin
 def test_planted_overtraining_is_found_by_every_attack(study_file: Path, small_generator: Path) -> None:
     """About five minutes of two cores: the shipped generator, overtrained by the study's own machinery."""
     study_file.write_text(study_file.read_text().replace(str(small_generator), "shipped"))

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import Result
@@ -16,6 +18,7 @@ from client.doctor import examination, folders, holdings, machine
 from client.doctor.finding import Finding, State
 from client.records.store import RecordStore
 from client.relay_settings import RelayPlaces
+from client.site_setup import SiteUnusable
 from privacy.policy import SitePolicy
 
 
@@ -121,3 +124,13 @@ def test_records_and_patients_are_held_against_the_declaration(site: Path) -> No
     found = by_name(holdings.look(site, policy))
     assert found["patients"].state is found["records: xray"].state is State.FAIL and found["budget"].state is State.OK
     assert "0 in the store, 50 declared" in found["patients"].says
+
+
+def test_holdings_are_looked_at_as_the_folders_owner(site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def owner_only(folder: Path, job: Callable[[], Any], *, seconds: float) -> Any:
+        assert folder == site
+        raise SiteUnusable("asked as the owner")
+
+    monkeypatch.setattr(holdings, "as_owner", owner_only)
+    (found,) = holdings.look(site, SitePolicy.read(site / "site.toml"))
+    assert found.state is State.FAIL and found.do == "asked as the owner"

@@ -46,3 +46,8 @@ def test_what_is_not_known_goes(text: str, clean: str) -> None:
 def test_whoever_says_something_is_a_person() -> None:
     assert written(replace_unlisted("As Green noted, no effusion.")) == "As [NAME] noted, no effusion."
     assert replace_unlisted("Green stool was noted.") == "Green stool was noted."
+
+
+def test_a_name_that_is_a_place_in_the_body_stays_in_its_place() -> None:
+    assert replace_unlisted("Fluid in the pouch of Douglas.") == "Fluid in the pouch of Douglas."
+    assert written(replace_unlisted("Seen in the house of Douglas.")) == "Seen in the house of [NAME]."

@@ -17,6 +17,7 @@ from privacy.text_sentences import kept_sentences
         ("FINDINGS:\nSmall pneumothorax\n[NAME], [DATE]", "FINDINGS:\nSmall pneumothorax"),
         ("Ward, Day and Long.\nNo fracture.", "No fracture."),  # words of reports, and all of them surnames
         ("Wade Clinic\n\nMild oedema.", "Mild oedema."),  # words of letterheads are not about medicine
+        ("Long about Ward.", ""),  # nor is a word that says nothing
         ("Reported by J. [NAME]", ""),
         ("Male, 19 years. Patient: over 89 years, male.", "Male, 19 years. Patient: over 89 years, male."),
         ("27 10 57.\nOld infarct.", "Old infarct."),

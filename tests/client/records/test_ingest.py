@@ -275,6 +275,8 @@ def test_reports_come_as_a_table_too_and_a_shared_number_gives_none(
         )
     with (source / "reports.csv").open("w", newline="") as stream:
         csv.writer(stream).writerows([["accession_number", "text"], ["100", "Clear lungs."], ["200", "Whose?"]])
+    (source / "reports").mkdir()
+    (source / "reports" / "100.txt").write_text("Signed: Jane Roe.", encoding="utf-8")  # of which nothing is left
     report = ingest(site, source)
     assert (report.records, report.unmatched_reports) == (4, 1)
     assert _opened(site)[1] == ["Clear lungs."]
@@ -315,7 +317,7 @@ def folder(tmp_path: Path) -> Path:
             "a.png",
         ],
         ["Jane Roe", "ct", "axial; window 400/40", "abdomen", "Abdominal CT.", "label_only", "north", "train", "b.png"],
-        ["p2", "mri", "axial T2W", "brain", "", "", "south", "test", "c.png"],
+        ["p2", "mri", "axial T2W", "brain", "Signed: Jane Roe.", "", "south", "test", "c.png"],  # nothing is left of it
         ["p3", "mri", "axial T2W", "brain", "", "", "south", "test", "absent.png"],
         ["p4", "mri", "axial T2W", "brain", "", "", "south", "test", "../../outside.png"],
     ]

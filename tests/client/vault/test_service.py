@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -197,23 +199,27 @@ def test_a_socket_folder_that_is_open_to_others_is_refused(tmp_path: Path) -> No
         sockets.prepare_folder(tmp_path / "other", group="no-such-group")
 
 
-def test_the_socket_has_its_mode_from_the_moment_it_exists(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    modes = []
+class _Server:
+    """Of gRPC's server, what binds a socket; remembers the mode that it was born with."""
 
-    class Server:
-        def add_insecure_port(self, address: str) -> int:
-            import socket
+    def __init__(self) -> None:
+        self.modes: list[int] = []
 
-            with socket.socket(socket.AF_UNIX) as bound:
-                bound.bind(address.removeprefix("unix:"))
-            modes.append(Path(address.removeprefix("unix:")).stat().st_mode & 0o777)
-            return 1
+    def add_insecure_port(self, address: str) -> int:
+        path = Path(address.removeprefix("unix:"))
+        with socket.socket(socket.AF_UNIX) as bound:
+            bound.bind(str(path))
+        self.modes.append(path.stat().st_mode & 0o777)
+        return 1
 
-    sockets.bind(Server(), tmp_path / "a.sock", umask=sockets.RELAY_UMASK)  # type: ignore[arg-type]
-    sockets.bind(Server(), tmp_path / "b.sock", umask=sockets.OPERATOR_UMASK)  # type: ignore[arg-type]
-    assert modes == [0o660, 0o600]
+
+def test_the_socket_has_its_mode_from_the_moment_it_exists(tmp_path: Path) -> None:
+    server = _Server()
+    sockets.bind(server, tmp_path / "a.sock", umask=sockets.RELAY_UMASK)  # type: ignore[arg-type]
+    sockets.bind(server, tmp_path / "b.sock", umask=sockets.OPERATOR_UMASK)  # type: ignore[arg-type]
+    assert server.modes == [0o660, 0o600]
     with pytest.raises(DaemonRefused, match="shorter `socket`"):
-        sockets.bind(Server(), tmp_path / ("x" * 120), umask=0o177)  # type: ignore[arg-type]
+        sockets.bind(server, tmp_path / ("x" * 120), umask=0o177)  # type: ignore[arg-type]
 
 
 def test_two_vaults_never_run_over_one_site(site: Any) -> None:
@@ -222,3 +228,12 @@ def test_two_vaults_never_run_over_one_site(site: Any) -> None:
         daemon._only_one(site.folder)
     first.close()
     daemon._only_one(site.folder).close()
+
+
+def test_the_relays_socket_alone_takes_the_group_of_its_folder(tmp_path: Path) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("only root can give a folder to a group it is not in")
+    os.chown(tmp_path, -1, 64123)
+    for name, umask in (("relay", sockets.RELAY_UMASK), ("operator", sockets.OPERATOR_UMASK)):
+        sockets.bind(_Server(), tmp_path / name, umask=umask)  # type: ignore[arg-type]
+    assert [(tmp_path / name).stat().st_gid for name in ("relay", "operator")] == [64123, os.getegid()]

@@ -19,7 +19,7 @@ from privacy.text_words import (
     is_abbreviation,
     is_also_name,
     is_also_rare_name,
-    is_empty,
+    is_filler,
     is_english,
     is_eponym,
     is_known,
@@ -174,7 +174,7 @@ def _leads_on(word: str, after: str) -> bool:
         return True
     return (
         found is not None
-        and not is_empty(found[1])
+        and not is_filler(found[1])
         and is_ordinary(found[1])
         and (found[1].islower() or word.isupper())
     )
@@ -194,7 +194,7 @@ def _in_place(word: str, before: str, after: str) -> bool:
     if _BEGINS.search(before) and re.match(r"\s*(?:[:.,;]|$)", after):
         return True
     return any(
-        not is_empty(other)
+        not is_filler(other)
         and ((is_ordinary(other) and not is_also_name(other)) or (other.isupper() and is_abbreviation(other)))
         for other in _beside(before, after)
     )

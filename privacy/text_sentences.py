@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 
 from privacy.surrogates import MARKS, marked
-from privacy.text_words import is_also_rare_name, is_empty, is_ordinary, is_stationery
+from privacy.text_words import is_also_rare_name, is_filler, is_ordinary, is_stationery
 
 _SHORTEST = 3
 """Letters of a word that shows what a sentence is about."""
@@ -58,4 +58,4 @@ def _is_kept(sentence: str) -> bool:
 def _is_medicine(word: str) -> bool:
     if len(word) < _SHORTEST or not is_ordinary(word):
         return False
-    return not is_empty(word) and not is_stationery(word) and not is_also_rare_name(word)
+    return not is_filler(word) and not is_stationery(word) and not is_also_rare_name(word)

@@ -148,7 +148,7 @@ def is_abbreviation(word: str) -> bool:
     return word.lower().rstrip("s") in _words("abbreviations.txt") or word.lower() in _words("abbreviations.txt")
 
 
-_EMPTY = frozenset(
+_FILLERS = frozenset(
     """a an the and or of in on at to for from with by as is are was were be been has have had do does did can could may
     might must should will would no not but if then than that this these those there here it its he she they we you us
     our his her him who whom what when where why how which while so such too very about after before during since until
@@ -158,9 +158,9 @@ _EMPTY = frozenset(
 )
 
 
-def is_empty(word: str) -> bool:
+def is_filler(word: str) -> bool:
     """An article, pronoun, preposition, form of address and the like: says nothing about the words beside it."""
-    return word.lower() in _EMPTY
+    return word.lower() in _FILLERS
 
 
 _STATIONERY = frozenset(

@@ -1,15 +1,11 @@
 """Epsilon from scratch: numpy and the standard library, nothing of fedm2g, so that an auditor can run this file alone.
 
 One step of a noised sum of clipped gradients, patients drawn with probability q, noise z times the clipping norm:
-
     with the patient    P = (1-q) N(0, z^2) + q N(1, z^2)         without    Q = N(0, z^2)
     removing:  loss = log P/Q, seen under P        adding:  loss = log Q/P, seen under Q
-
 The loss is put on a grid so that every interval's mass under both P and Q is kept ("connect the dots", Doroshenko et
 al. 2022: an upper bound, and close); steps add losses, so distributions are convolved (FFT); and
-
     delta(epsilon) = sum over losses l > epsilon of mass(l) (1 - e^(epsilon - l))  +  mass of infinite loss.
-
 A capped draw (`batch_cap`, `max_patients`) is a coin everyone sees: with the probability that the cap bites, z halves.
 Use: epsilon([(q, z, steps), ...], delta), or python recompute.py DELTA Q,Z,STEPS[,BATCH_CAP,MAX_PATIENTS] ...
 """
@@ -23,16 +19,12 @@ from collections.abc import Sequence
 import numpy as np
 
 GRID = 2e-4
-WIDEST = 80.0
-"""One step's losses beyond this many nats count as infinite; no epsilon above half of it is given."""
+WIDEST = 80.0  # nats: one step's losses beyond count as infinite, and no epsilon above half of it is given
 _erfc = np.vectorize(math.erfc, otypes=[float])
 
 
 def epsilon(events: Sequence[tuple[float, ...]], delta: float, grid: float = GRID) -> float:
-    """Smallest epsilon at which the composition is (epsilon, delta)-private, add/remove of one patient.
-
-    `events`: (q, z, steps), or (q, z, steps, batch_cap, max_patients).
-    """
+    """Of events (q, z, steps[, batch_cap, max_patients]) together, when one patient joins or leaves; an upper bound."""
     return max(_epsilon_one_way(events, delta, grid, removing) for removing in (True, False))
 
 
@@ -42,8 +34,7 @@ def _epsilon_one_way(events: Sequence[tuple[float, ...]], delta: float, grid: fl
     for q, z, steps, *cap in events:
         bites = _above(int(cap[0]) - 1, int(cap[1]), q) if cap else 0.0
         mass = (1.0 - bites) * _one_step(q, z, half, grid, removing)
-        if bites > 0.0:
-            mass += bites * _one_step(q, z / 2.0, half, grid, removing)
+        mass += bites * _one_step(q, z / 2.0, half, grid, removing) if bites else 0.0
         spectrum *= np.fft.rfft(mass) ** int(steps)
         finite *= mass.sum() ** int(steps)
     composed = np.clip(np.fft.irfft(spectrum, 2 * half), 0.0, None)
@@ -72,10 +63,8 @@ def _one_step(q: float, z: float, half: int, grid: float, removing: bool) -> np.
     under_q = _between(x / z)
     under_p = (1.0 - q) * under_q + q * _between((x - 1.0) / z)
     seen, other = (under_p, under_q) if removing else (under_q[::-1], under_p[::-1])
-    upper = (seen - other * np.exp(edges[:-1])) / -math.expm1(-grid)  # share at each interval's upper end
-    upper = np.clip(upper, 0.0, seen)
-    ends = np.array([-x[0], x[-1], x[-1] - 1.0]) / z
-    below, above, above_with = _tail(ends)  # of Q below, of both halves of P above the grid
+    upper = np.clip((seen - other * np.exp(edges[:-1])) / -math.expm1(-grid), 0.0, seen)  # at intervals' upper ends
+    below, above, above_with = _tail(np.array([-x[0], x[-1], x[-1] - 1.0]) / z)  # of Q below, of P's halves above
     infinite = (1.0 - q) * above + q * above_with if removing else below
     mass = np.zeros(2 * half)
     mass[1:] += upper

@@ -72,8 +72,9 @@ class AlignmentEncoder(nn.Module):
         for block in self.blocks:
             features = block(features)
         features = F.silu(self.norm(features)).flatten(2).transpose(1, 2)  # (b, places, width)
-        located = features + self.positions
-        scores = torch.einsum("tw,bpw->btp", self.queries, self.key(located))
+        rows = len(images)
+        located = features + self.positions.expand(rows, -1, -1)
+        scores = self.queries.expand(rows, -1, -1) @ self.key(located).transpose(1, 2)  # (b, tokens, places)
         pooled = scores.softmax(-1) @ located  # (b, tokens, width)
         summary = torch.cat([features.mean(1), pooled.flatten(1)], dim=-1)
         return Aligned(

@@ -68,7 +68,7 @@ class EnvironmentEncoder(nn.Module):
             features = conv(features)
         features = F.silu(self.norm(self.block_out(features, time)))  # (b, w, grid, grid)
         grid = self.conv_out(features) + self.patch(noisy_latents)  # what lies there, and the patch as it is
-        tokens = grid.flatten(2).transpose(1, 2) + self.positions  # (b, grid^2, width)
+        tokens = grid.flatten(2).transpose(1, 2) + self.positions.expand(len(grid), -1, -1)  # (b, grid^2, width)
         return tokens, F.normalize(self.pooled(tokens.mean(1)), dim=-1)
 
 
@@ -110,18 +110,20 @@ class GuidanceLayer(nn.Module):
 
     def forward(self, hidden: Tensor, guidance: Tensor, present: Tensor, sources: tuple[str, ...]) -> Tensor:
         """hidden (b, n, c), guidance (b, s, g, w) of `sources` in this order, present (b, s) -> (b, n, c)."""
-        located = hidden + self.positions  # (b, n, c)
+        rows = len(hidden)
+        located = hidden + self.positions.expand(rows, -1, -1)  # (b, n, c)
         query = self._split(self.to_q(located))[:, None]  # (b, 1, heads, n, d)
         key = self._split(self.to_k(guidance))  # (b, s, heads, g, d)
         value = self._split(self.to_v(guidance))  # (b, s, heads, g, under * d)
         attended = self._attend(query, key, value).unflatten(-1, (self.own_place.shape[1], -1))
         attended = (attended * self.own_place[:, :, None]).sum(-2)  # (b, s, heads, n, d)
         heard = self.to_out(attended.transpose(-3, -2).flatten(-2))  # (b, s, n, c)
-        gates = torch.stack([self.gates[source].gate for source in sources])[:, None]  # (s, 1, c)
-        return (heard * gates * present[:, :, None, None]).sum(1)  # (b, n, c)
+        gates = torch.stack([self.gates[source].gate.expand(rows, -1) for source in sources], 1)  # (b, s, c)
+        return (heard * gates[:, :, None] * present[:, :, None, None]).sum(1)  # (b, n, c)
 
     def _attend(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-        nearness = -self.locality[:, None, None] * self.distances  # (heads, n, g)
+        locality = self.locality.expand(len(query), -1)[:, None, :, None, None]
+        nearness = -locality * self.distances  # (b, 1, heads, n, g)
         if self.fused:
             return F.scaled_dot_product_attention(
                 query.expand(-1, key.shape[1], -1, -1, -1), key, value, attn_mask=nearness
@@ -174,7 +176,9 @@ class GuidanceAdapter(nn.Module):
             raise InputInvalid(f"{self.flow} has no source {unknown[0]}: choose from {', '.join(self.sources)}.")
         if len(set(sources)) != len(sources) or guidance_tokens.shape[1] != len(sources):
             raise InputInvalid("Name each guidance source once, and give one grid of tokens for each.")
-        return guidance_tokens + torch.stack([self.embeddings[source] for source in sources])[:, None]
+        rows = len(guidance_tokens)
+        own = torch.stack([self.embeddings[source].expand(rows, -1) for source in sources], 1)  # (b, s, w)
+        return guidance_tokens + own[:, :, None]
 
 
 class CrossGuidanceProcessor:

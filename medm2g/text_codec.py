@@ -156,7 +156,8 @@ class TextCodec(nn.Module):
     def teacher_forced(self, raw_latents: Tensor, ids: Tensor, embeddings: Tensor) -> Tensor:
         """Predicted next-word vectors (b, n-1, context) for ids (b, n); a vector's product with a word embedding is
         that word's logit."""
-        hidden = self.read_words(embeddings[ids[:, :-1]]) + self.word_positions[: ids.shape[1] - 1] + self._shift()
+        hidden = self.read_words(embeddings[ids[:, :-1]]) + self.word_positions[: ids.shape[1] - 1]
+        hidden = hidden + self._shift(len(ids))[:, None]
         memory = self._latent_memory(raw_latents)
         for layer in self.layers:
             hidden = layer(hidden, memory)
@@ -210,7 +211,8 @@ class TextCodec(nn.Module):
         writing = torch.arange(latents.shape[0])  # which texts have not ended: the others cost nothing more
         written: list[list[int]] = [[] for _ in range(latents.shape[0])]
         for position in range(self.max_length - 1):
-            hidden = (self.read_words(embeddings[words]) + self.word_positions[position] + self._shift())[:, None]
+            hidden = self.read_words(embeddings[words]) + self.word_positions[position] + self._shift(len(words))
+            hidden = hidden[:, None]
             for index, layer in enumerate(self.layers):
                 hidden, pasts[index] = layer.extend(hidden, memories[index], pasts[index])
             logits = self.write_words(self.norm(hidden[:, 0])) @ embeddings.T  # (still writing, vocabulary)
@@ -245,9 +247,9 @@ class TextCodec(nn.Module):
         weight = mask[:, 1:].to(losses.dtype)
         return (losses * weight).sum(1) / weight.sum(1).clamp_min(1)
 
-    def _shift(self) -> Tensor:
-        """(width,): what the adapter adds to every position."""
-        return self.adapter_directions(self.adapter)
+    def _shift(self, texts: int) -> Tensor:
+        """(texts, width): what the adapter adds to every position."""
+        return self.adapter_directions(self.adapter.expand(texts, -1))
 
     def _latent_memory(self, raw_latents: Tensor) -> Tensor:
         return self.read_latents(raw_latents.flatten(2).transpose(1, 2)) + self.latent_positions

@@ -2,10 +2,11 @@
 
 A patient's loss is a sum of *terms*. `PatientLoss.draw` makes them, drawing everything random from the patient's own
 generator; `PatientLoss.loss` turns one term into a scalar, purely. The engine is the only one that sees two patients.
-`loop` hands the loss one at a time and `vmap` maps it over stacked terms: in both, patients cannot meet. `opacus` runs
-patients as one batch under Opacus' hooks, where they can; so it stands behind a guard (`opacus_engine.py`) and is for
-comparison, not for speed. All give the same gradients, to 1e-6 of a batch of one, on every layer that any stage trains
-(tests/privacy/test_engines.py, tests/medm2g/test_stage_engines.py). BatchNorm is refused whatever the engine.
+`loop` hands the loss one at a time and `vmap` maps it over stacked terms: in both, patients cannot meet. `batch` runs
+patients as one batch, where they can, so it stands behind a guard (`batch_engine.py`); it is the fastest and the
+default of sites. `opacus` does so under Opacus' hooks, for comparison (`opacus_engine.py`). All give the same
+gradients, to 1e-6 of a batch of one, on every layer that any stage trains (tests/privacy/test_engines.py,
+tests/medm2g/test_stage_engines.py). BatchNorm is refused whatever the engine.
 """
 
 from __future__ import annotations
@@ -48,13 +49,14 @@ class PatientLoss(Protocol):
 
 
 class BatchedLoss(PatientLoss, Protocol):
-    """What the engine `opacus` needs beside: the same losses by a network's own modules, patients as one batch."""
+    """What the engines `batch` and `opacus` need beside: the same losses, of patients as one batch."""
 
     network: nn.Module
-    """Its `named_parameters()` have the names of the step's parameters."""
+    """Its `named_parameters()` have the names of the step's parameters. For `opacus` alone."""
 
-    def batch_losses(self, kind: str, tensors: dict[str, Tensor]) -> Tensor:
-        """(patients,): what `loss` gives for each, by `network` as it is; tensors are stacked, (patients, ...)."""
+    def batch_losses(self, kind: str, parameters: dict[str, Tensor], tensors: dict[str, Tensor]) -> Tensor:
+        """(patients,): what `loss` gives for each; tensors are stacked, (patients, ...). Without parameters, by those
+        of `network` as it is."""
 
     def owners_of_rows(self, kind: str, tensors: dict[str, Tensor], rows: int) -> Tensor:
         """(rows,): to which patient (from 0) each of the `rows` rows belongs, into which the layers' inputs are laid
@@ -67,7 +69,7 @@ class ExecutionSettings:
 
     chunk_size: int
     """Patients (and stacked terms of one kind) whose gradients are in memory at once."""
-    engine: Literal["loop", "vmap", "opacus"]
+    engine: Literal["loop", "vmap", "batch", "opacus"]
 
     def __post_init__(self) -> None:
         if self.chunk_size < 1:
@@ -179,6 +181,21 @@ def _by_vmap(
         gradients.add(owners, mapped_gradients(loss, kind, touched_by(loss, kind, parameters), parameters, tensors))
 
 
+def _by_batch(
+    loss: PatientLoss,
+    parameters: Mapping[str, Tensor],
+    terms: Sequence[list[Term]],
+    chunk_size: int,
+    gradients: PatientGradients,
+) -> None:
+    """Stacked terms of one kind as one batch, with a gradient of each patient from every layer."""
+    from privacy.batch_engine import batched_gradients
+
+    device = next(iter(parameters.values())).device
+    for kind, owners, tensors in stacked_terms(terms, chunk_size, device):
+        gradients.add(owners, batched_gradients(loss, kind, touched_by(loss, kind, parameters), parameters, tensors))
+
+
 def _by_opacus(
     loss: PatientLoss,
     parameters: Mapping[str, Tensor],
@@ -195,4 +212,4 @@ def _by_opacus(
 
 
 Engine = Callable[[PatientLoss, Mapping[str, Tensor], Sequence[list[Term]], int, PatientGradients], None]
-ENGINES: Mapping[str, Engine] = {"loop": _by_loop, "vmap": _by_vmap, "opacus": _by_opacus}
+ENGINES: Mapping[str, Engine] = {"loop": _by_loop, "vmap": _by_vmap, "batch": _by_batch, "opacus": _by_opacus}

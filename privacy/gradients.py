@@ -16,6 +16,9 @@ NORM_BLOCK = 256
 """Numbers whose squares are added in the gradient's own precision; block by block it goes on in float64. A float32 norm
 over millions of numbers may come out too small by 1 %, and the clip would then let through more than C."""
 
+SUM_BLOCK = 1 << 18
+"""Numbers of all rows together that are added up at once: two megabytes in float64."""
+
 
 class PatientGradients:
     """Rows of gradients by parameter, each row owned by a patient numbered within the chunk."""
@@ -61,19 +64,27 @@ class PatientGradients:
         With `lattice_step`, each patient's weighted gradient is first cut, towards zero and so never longer, to whole
         multiples of the step; the result counts those multiples, and such sums are exact in any order.
         """
-        own = weights.tolist()
         sums = {}
         for name, (owners, rows) in self._rows.items():
+            own = weights.to(owners.device, torch.float64)[owners]
+            counted = own != 0  # zero times infinity is not a number
+            own, kept = (own, rows) if bool(counted.all()) else (own[counted], rows[counted])
             total = torch.zeros(rows.shape[1:], dtype=torch.float64, device=rows.device)
-            for owner, row in zip(owners.tolist(), rows, strict=True):
-                if own[owner] == 0.0:  # zero times infinity is not a number
-                    continue
-                if lattice_step is None:
-                    total.add_(row, alpha=own[owner])
-                else:
-                    total.add_((row * (own[owner] / lattice_step)).trunc_())
+            if lattice_step is None:
+                _add_weighted(total.view(-1), own, kept.reshape(len(kept), total.numel()))
+            else:
+                for weight, row in zip(own.tolist(), kept, strict=True):
+                    total.add_((row * (weight / lattice_step)).trunc_())
             sums[name] = total
         return sums
+
+
+def _add_weighted(total: Tensor, weights: Tensor, flat: Tensor) -> None:
+    """Add weights (rows,) times flat (rows, numbers) to total, in float64; a few columns at a time, which stay in the
+    processor's cache: a float64 copy of all rows would be twice their size."""
+    columns = max(1, SUM_BLOCK // max(1, len(flat)))
+    for first in range(0, len(total), columns):
+        total[first : first + columns] += weights @ flat[:, first : first + columns].double()
 
 
 def squared_norms_of(flat: Tensor) -> Tensor:

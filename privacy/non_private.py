@@ -11,13 +11,13 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Self
+from typing import Self, cast
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from privacy.engines import ExecutionSettings, PatientLoss, Term, chunks, stacked_terms, touched_by
+from privacy.engines import BatchedLoss, ExecutionSettings, PatientLoss, Term, chunks, stacked_terms, touched_by
 from privacy.errors import ConfigInvalid, MechanismMisused, PolicyRefused
 from privacy.events import LedgerContext, NonPrivate
 from privacy.ledger import Ledger
@@ -134,6 +134,8 @@ class NonPrivateMechanism:
         if self.settings.engine == "vmap":
             mapped = torch.func.vmap(lambda own: loss.loss(kind, parameters, own), randomness="error")
             return mapped(tensors).sum()
+        if self.settings.engine == "batch":
+            return cast(BatchedLoss, loss).batch_losses(kind, parameters, tensors).sum()
         count = len(next(iter(tensors.values())))
         each = [loss.loss(kind, parameters, {name: value[n] for name, value in tensors.items()}) for n in range(count)]
         return torch.stack(each).sum()

@@ -93,7 +93,7 @@ def _hooked_gradients(
         try:
             with torch.enable_grad(), warnings.catch_warnings():
                 warnings.filterwarnings("ignore", "Full backward hook is firing")  # as Opacus means it to
-                batched.batch_losses(kind, tensors).sum().backward()
+                batched.batch_losses(kind, {}, tensors).sum().backward()
             rows = _rows_of(own)
             sums = {name: _by_patient(batched, kind, tensors, found, patients) for name, found in rows.items()}
         finally:

@@ -24,7 +24,7 @@ from medm2g.stages.draws import TemplateFeatures, choose_rows, stratified_timest
 from medm2g.stages.joint import JointDraw, alone_term, one_examination, target_term
 from medm2g.stages.roles import choose_targets, draw_roles
 from medm2g.stages.source import PatientRecords, PatientSource, Term
-from medm2g.stages.stage import Stage, rows_of
+from medm2g.stages.stage import Stage, rows_of, without_masked_context
 
 ALONE = "/alone"
 """Kinds of term are the target's flow, or a flow with this behind it: only V, by contrast."""
@@ -128,11 +128,9 @@ class GuideLoss(Stage):
         """As for every stage; flows that are absent from the whole batch, which say nothing, are left out."""
         if kind.endswith(ALONE):
             return super().loss_batch(kind, parameters, stacked)
-        weights = stacked["weight"]
-        flat = rows_of(stacked)
-        heard = tuple(other for other in self.others(kind) if bool(flat[f"present.{other}"].any()))
-        losses = self._guided(kind, heard, parameters, flat).view_as(weights)
-        return ((losses * weights).sum(1) / weights.sum(1)).mean()
+        heard = tuple(other for other in self.others(kind) if bool(stacked[f"present.{other}"].any()))
+        losses = self._guided(kind, heard, parameters, rows_of(without_masked_context(stacked)))
+        return self.by_patient(kind, losses, stacked["weight"]).mean()
 
     def _guided(
         self, kind: str, others: tuple[str, ...], parameters: Mapping[str, Tensor], tensors: Mapping[str, Tensor]

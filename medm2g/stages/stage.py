@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.func import functional_call
 
 from medm2g.errors import InputInvalid
@@ -63,13 +63,30 @@ class Stage(ABC):
         another's would drown in noise of that one's size (StageSpec.flow_weights)."""
         return self.flow_weights.get(kind.partition("/")[0], 1.0)
 
+    @property
+    def network(self) -> nn.Module:
+        """The generator, whose parameters have the names of the groups' parameters."""
+        return self.generator
+
+    def batch_losses(self, kind: str, parameters: Mapping[str, Tensor], stacked: Mapping[str, Tensor]) -> Tensor:
+        """(patients,): what `loss` gives for each of the patients stacked as (patients, rows, ...), in one pass."""
+        return self.by_patient(kind, self.row_losses(kind, parameters, rows_of(stacked)), stacked["weight"])
+
+    def by_patient(self, kind: str, losses: Tensor, weights: Tensor) -> Tensor:
+        """(patients * rows,) with weights (patients, rows) -> (patients,)."""
+        return self.weight_of(kind) * (losses.view_as(weights) * weights).sum(1) / weights.sum(1)
+
+    def owners_of_rows(self, kind: str, stacked: Mapping[str, Tensor], rows: int) -> Tensor:
+        """(rows,): of a layer's input in `batch_losses`, to which patient each row belongs. There is one for each row
+        of a patient, or as many again for every view (stage align: two). Raises ValueError where neither is so."""
+        patients, each = stacked["weight"].shape
+        if rows % (patients * each):
+            raise ValueError("the rows of a layer's input are not those of the patients")
+        return torch.arange(rows) % (patients * each) // each
+
     def loss_batch(self, kind: str, parameters: Mapping[str, Tensor], stacked: Mapping[str, Tensor]) -> Tensor:
-        """Scalar: the mean over patients stacked as (patients, rows, ...), all flows of one weight. For public
-        training, in which the batch may be one; the private engines never call it."""
-        weights = stacked["weight"]  # (patients, rows)
-        flat = rows_of(stacked)
-        losses = self.row_losses(kind, parameters, flat).view_as(weights)
-        return ((losses * weights).sum(1) / weights.sum(1)).mean()
+        """Scalar: the mean over patients, for public training; the private engines never call it."""
+        return self.batch_losses(kind, parameters, without_masked_context(stacked)).mean()
 
     def public_batch_loss(self, parameters: Mapping[str, Tensor], terms: Iterable[Sequence[Term]]) -> Tensor:
         """Scalar: the mean over patients of the sum of each one's terms; `terms` has one list per patient."""
@@ -116,11 +133,15 @@ def stack_terms(terms: Sequence[Term]) -> dict[str, Tensor]:
 
 
 def rows_of(stacked: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Stacked terms (patients, rows, ...) as rows (patients * rows, ...), without the context that all of them mask:
-    what nobody attends to costs time and changes nothing. Public batches only: how long a patient's report is may
-    not shape another's step."""
-    flat = {name: tensor.flatten(0, 1) for name, tensor in stacked.items()}
-    if "context_mask" in flat:
-        attended = flat["context_mask"].any(0)
-        flat |= {name: flat[name][:, attended] for name in ("context", "context_mask")}
-    return flat
+    """Stacked terms (patients, rows, ...) as rows (patients * rows, ...), those of a patient side by side."""
+    return {name: tensor.flatten(0, 1) for name, tensor in stacked.items()}
+
+
+def without_masked_context(stacked: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The same terms without the context that all of them mask: what nobody attends to costs time and changes nothing.
+    Public batches only: how long a patient's report is may not shape another's step."""
+    kept = dict(stacked)
+    if "context_mask" in stacked:
+        attended = stacked["context_mask"].flatten(0, 1).any(0)
+        kept |= {name: stacked[name][:, :, attended] for name in ("context", "context_mask")}
+    return kept

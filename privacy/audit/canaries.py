@@ -19,6 +19,7 @@ import hashlib
 import math
 import secrets
 from collections.abc import Mapping, Sequence
+from typing import cast
 
 import numpy as np
 import numpy.typing as npt
@@ -26,7 +27,7 @@ import torch
 from torch import Tensor
 
 from privacy.audit.step_log import LoggedStep
-from privacy.engines import PatientLoss, Term
+from privacy.engines import BatchedLoss, PatientLoss, Term
 from privacy.errors import ConfigInvalid, MechanismMisused
 from privacy.events import SampledGaussian
 from privacy.mechanism import Release
@@ -95,8 +96,24 @@ class WithCanaries:
         """Linear in the blocks for a canary."""
         if kind == KIND:
             return sum((parameters[name] * tensors["direction"]).sum() for name in BLOCKS)  # type: ignore[return-value]
-        own = {name: value for name, value in parameters.items() if name not in BLOCKS}
-        return self._loss.loss(kind, own, tensors)
+        return self._loss.loss(kind, _without_blocks(parameters), tensors)
+
+    def batch_losses(self, kind: str, parameters: dict[str, Tensor], tensors: dict[str, Tensor]) -> Tensor:
+        """(patients,): of canaries, or of patients as the loss says."""
+        if kind != KIND:
+            return cast(BatchedLoss, self._loss).batch_losses(kind, _without_blocks(parameters), tensors)
+        direction = tensors["direction"]  # (canaries here, all canaries)
+        return sum((parameters[name].expand(len(direction), -1) * direction).sum(1) for name in BLOCKS)  # type: ignore[return-value]
+
+    def owners_of_rows(self, kind: str, tensors: dict[str, Tensor], rows: int) -> Tensor:
+        """One row for each canary; for others what the loss says."""
+        if kind == KIND:
+            return torch.arange(rows)
+        return cast(BatchedLoss, self._loss).owners_of_rows(kind, tensors, rows)
+
+
+def _without_blocks(parameters: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name: value for name, value in parameters.items() if name not in BLOCKS}
 
 
 def logged(release: Release, *, clipping_norm: float, expected_batch_size: float) -> LoggedStep:

@@ -48,8 +48,22 @@ class Regression:
 
     def loss(self, kind: str, parameters: dict[str, Tensor], tensors: dict[str, Tensor]) -> Tensor:
         """Squared error of something not linear."""
-        seen = parameters["a"] * tensors["x"] + torch.tanh(parameters["b"] + tensors["e"])
-        return (seen.sum() - tensors["e"].sum()).square()
+        one = {name: value[None] for name, value in tensors.items()}
+        return self._losses({name: value[None] for name, value in parameters.items()}, one)[0]
+
+    def batch_losses(self, kind: str, parameters: dict[str, Tensor], tensors: dict[str, Tensor]) -> Tensor:
+        """(patients,): the same of each."""
+        own = {name: parameters[name].expand(len(tensors["x"]), -1) for name in ("a", "b")}
+        return self._losses(own, tensors)
+
+    def owners_of_rows(self, kind: str, tensors: dict[str, Tensor], rows: int) -> Tensor:
+        """One row each."""
+        return torch.arange(rows)
+
+    @staticmethod
+    def _losses(own: dict[str, Tensor], tensors: dict[str, Tensor]) -> Tensor:
+        seen = own["a"] * tensors["x"] + torch.tanh(own["b"] + tensors["e"])
+        return (seen.sum(1) - tensors["e"].sum(1)).square()
 
 
 def _own(number: int) -> torch.Generator:

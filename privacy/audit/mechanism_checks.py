@@ -101,7 +101,7 @@ def _guarded(check: _Check, name: str, site: InventedSite, trials: int) -> Check
 def _one_patient_moves_the_sum_by_the_clipping_norm(site: InventedSite, trials: int) -> _Finding:
     """Removing any one patient, mild or extreme, moves the clipped sum by at most the clipping norm."""
     largest = 0.0
-    for engine in ("loop", "vmap"):
+    for engine in ("loop", "vmap", "batch"):
         for size in (1e-3, 1.0, 1e6):
             loss, parameters = Regression.of(pseudonyms(16), size=size)
             settings = ExecutionSettings(chunk_size=5, engine=engine)  # type: ignore[arg-type]

@@ -9,11 +9,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from client.vault.hooked_stage import HookedStage
 from medm2g import Generator, preset
 from medm2g.anchors import AnchorBank, build_anchors
 from medm2g.config import FlowConfig
-from medm2g.stages import build_stage
+from medm2g.stages import Stage, build_stage
 from medm2g.text_encoder import TextEncoder
 from privacy.engines import ENGINES, ExecutionSettings, Term, patient_gradients
 from tests.medm2g.conftest import awakened
@@ -27,7 +26,7 @@ FAMILY = {"align": "alignment", "diffuse": "diffusion", "guide": "cross_guidance
 class InDouble:
     """A stage whose terms are float64: rounding then hides nothing above 1e-6."""
 
-    def __init__(self, loss: HookedStage) -> None:
+    def __init__(self, loss: Stage) -> None:
         self._loss = loss
         self.network, self.touched = loss.network, loss.touched
         self.loss, self.batch_losses, self.owners_of_rows = loss.loss, loss.batch_losses, loss.owners_of_rows
@@ -70,7 +69,7 @@ def stage_of(name: str, generator: Generator, anchors: AnchorBank) -> InDouble:
         flow_weights={"ct": 3.0, "text": 0.25},
         anchors=anchors,
     )
-    return InDouble(HookedStage(stage))
+    return InDouble(stage)
 
 
 def drawn_until_all_kinds(loss: InDouble, name: str) -> list[list[Term]]:

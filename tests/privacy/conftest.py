@@ -85,12 +85,15 @@ class ToyLoss:
         """For the engine `opacus`."""
         return self.nets
 
-    def batch_losses(self, kind: str, tensors: dict[str, Tensor]) -> Tensor:
+    def batch_losses(self, kind: str, parameters: dict[str, Tensor], tensors: dict[str, Tensor]) -> Tensor:
         """The same, patients as one batch, by the layers themselves."""
-        features = self.nets["shared"](tensors["x"].to(self.parameters["shared.weight"].dtype))
+        call = torch.func.functional_call
+        x = tensors["x"].to(self.parameters["shared.weight"].dtype)
+        features = call(self.nets["shared"], _under(parameters, "shared."), (x,))
         if kind == "left":
-            return self.nets["left"](features).square().flatten(1).mean(1)
-        return self.nets["right"][2](self.nets["right"][0](features).flatten(1)).square().mean(1)
+            return call(self.nets["left"], _under(parameters, "left."), (features,)).square().flatten(1).mean(1)
+        head = self.nets["right"][0](features).flatten(1)
+        return call(self.nets["right"][2], _under(parameters, "right.2."), (head,)).square().mean(1)
 
     def owners_of_rows(self, kind: str, tensors: dict[str, Tensor], rows: int) -> Tensor:
         """One row for each patient."""

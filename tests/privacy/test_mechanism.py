@@ -14,7 +14,7 @@ from scipy import stats
 
 from privacy.accounting import PLAN_GRID, epsilon
 from privacy.clipping import lattice_step_for
-from privacy.engines import ExecutionSettings, Term
+from privacy.engines import ENGINES, ExecutionSettings, Term
 from privacy.errors import BudgetExceeded, ConfigInvalid, MechanismMisused
 from privacy.events import CappedSampledGaussian, LedgerContext, StagePlan, StudyPlan
 from privacy.mechanism import Mechanism, MechanismConfig
@@ -148,7 +148,7 @@ def test_division_by_the_number_drawn_would_be_noticed(site: Any, doubles: Simpl
     assert moved(MeanMechanism) == pytest.approx(0.0, abs=1e-6)
 
 
-@pytest.mark.parametrize("engine", ["loop", "vmap"])
+@pytest.mark.parametrize("engine", sorted(ENGINES))
 def test_chunk_size_and_engine_change_nothing_released(
     make_site: Callable[..., Any], doubles: SimpleNamespace, engine: str
 ) -> None:

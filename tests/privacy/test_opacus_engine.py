@@ -30,7 +30,7 @@ class Planted:
     def loss(self, kind: str, parameters: dict[str, Tensor], tensors: dict[str, Tensor]) -> Tensor:
         return torch.func.functional_call(self.network, parameters, (tensors["x"][None],))[0]
 
-    def batch_losses(self, kind: str, tensors: dict[str, Tensor]) -> Tensor:
+    def batch_losses(self, kind: str, parameters: dict[str, Tensor], tensors: dict[str, Tensor]) -> Tensor:
         return self.network(tensors["x"])
 
     def owners_of_rows(self, kind: str, tensors: dict[str, Tensor], rows: int) -> Tensor:

@@ -38,6 +38,13 @@ class Regression:
         hidden = torch.tanh(parameters["w"] * tensors["x"] + tensors["e"])
         return (hidden.sum() - tensors["x"].sum()).square()
 
+    def batch_losses(self, kind: str, parameters: dict[str, Tensor], tensors: dict[str, Tensor]) -> Tensor:
+        hidden = torch.tanh(parameters["w"].expand(len(tensors["x"]), -1) * tensors["x"] + tensors["e"])
+        return (hidden.sum(1) - tensors["x"].sum(1)).square()
+
+    def owners_of_rows(self, kind: str, tensors: dict[str, Tensor], rows: int) -> Tensor:
+        return torch.arange(rows)
+
 
 def regression(scale: float, seed: int) -> dict[str, Tensor]:
     generator = torch.Generator().manual_seed(seed)
@@ -47,7 +54,7 @@ def regression(scale: float, seed: int) -> dict[str, Tensor]:
 WEIGHTS = {"w": torch.linspace(-1, 1, 8).double()}
 
 
-@pytest.mark.parametrize("engine", ["loop", "vmap"])
+@pytest.mark.parametrize("engine", ["loop", "vmap", "batch"])
 @pytest.mark.parametrize("scale", [1e-3, 1.0, 1e3, 1e8])
 def test_no_random_patient_moves_the_sum_by_more_than_the_clipping_norm(engine: str, scale: float) -> None:
     assert move(lambda: Regression(regression(scale, 3)), WEIGHTS, engine=engine) <= NORM * SLACK

@@ -135,8 +135,11 @@ class OneEach:
     def loss(self, kind: str, parameters: Any, tensors: Any) -> Any:
         return (parameters["w"] * tensors["g"]).sum()
 
+    def batch_losses(self, kind: str, parameters: Any, tensors: Any) -> Any:
+        return (parameters["w"].expand(len(tensors["g"]), -1) * tensors["g"]).sum(1)
 
-@pytest.mark.parametrize("engine", ["loop", "vmap"])
+
+@pytest.mark.parametrize("engine", ["loop", "vmap", "batch"])
 def test_within_a_running_round_the_next_step_leaves_a_patient_out(tmp_path: Path, engine: Any) -> None:
     """Whoever opts out between two steps contributes nothing to the second: as if not drawn."""
     from privacy.events import LedgerContext

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from client.vault.hooked_stage import HookedStage
 from client.vault.training import Trainer
 from privacy.clipping import lattice_step_for
 from privacy.engines import ExecutionSettings
@@ -79,7 +78,6 @@ def test_a_round_under_opacus_hooks_runs_and_leaves_the_generator_as_it_was(
     before = {name: value.clone() for name, value in trainer.shared.generator.named_parameters()}
     reply = vault.train(make_request(study, stage))
     assert all(np.isfinite(array).all() for group in reply.updates.values() for array in group.values())
-    assert any(isinstance(loss, HookedStage) for _, loss in trainer._stages.values())
     trained = {name for group in reply.updates.values() for name in group}  # what is only read may have been loaded
     for name, value in trainer.shared.generator.named_parameters():
         assert not hasattr(value, "grad_sample") and value.grad is None

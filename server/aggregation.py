@@ -1,7 +1,8 @@
 """The masked mean: every reply is checked, folded into a running sum, and let go.
 
 A group's mean is taken over the sites that trained it, with the weights that the study declares; a group that nobody
-trained stays what it was. Sums are fp32 and there is one per group, however many sites there are.
+trained stays what it was. Sums are fp32 and there is one per group, however many sites there are. Check and sum each
+read a reply in parts that fit a processor's cache and are decoded as they are read, so that no reply is held decoded.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from protocol.arrays import Array, Groups, Shapes
+from protocol.arrays import PART, Array, Groups, Shapes, parts_of, shapes_of
 from protocol.codes import Refusal
 from protocol.study import SiteSpec, StageSpec, Study
 
@@ -76,16 +77,17 @@ def _check(updates: Groups, *, asked: Collection[str], shapes: Mapping[str, Shap
         return Refusal.MISSING_GROUP
     squared_norm = 0.0
     for group_name, arrays in updates.items():
-        if set(arrays) != set(shapes[group_name]):
+        if shapes_of(arrays) != dict(shapes[group_name]):
             return Refusal.WRONG_SHAPE
-        for name, array in arrays.items():
-            if array.shape != shapes[group_name][name]:
-                return Refusal.WRONG_SHAPE
-            if array.dtype != np.float32:
-                return Refusal.WRONG_DTYPE
-            if not np.isfinite(array).all():
-                return Refusal.NON_FINITE
-            squared_norm += float(np.vdot(array, array).real) if array.size else 0.0
+        for name in arrays:
+            for part in parts_of(arrays, name):
+                if part.dtype != np.float32:
+                    return Refusal.WRONG_DTYPE
+                with np.errstate(over="ignore", invalid="ignore"):
+                    square = float(np.dot(part, part))
+                if not math.isfinite(square) and not np.isfinite(part).all():
+                    return Refusal.NON_FINITE
+                squared_norm += square
     if not squared_norm <= max_norm**2:  # a norm that overflowed to infinity is refused here
         return Refusal.NORM_EXCEEDED
     return None
@@ -100,12 +102,17 @@ class GroupMean:
 
     def fold(self, updates: Groups, *, aggregation_weight: float) -> None:
         """Add one checked reply to the sums. Keeps no reference to any array of it."""
+        weight, scratch = np.float32(aggregation_weight), np.empty(PART, np.float32)
         for group_name, arrays in updates.items():
-            sums = self._sums.get(group_name)
-            if sums is None:
-                sums = self._sums[group_name] = {name: np.zeros_like(array) for name, array in arrays.items()}
-            for name, array in arrays.items():  # a wire reply decodes one tensor at a time
-                sums[name] += np.float32(aggregation_weight) * array
+            if group_name not in self._sums:
+                shapes = shapes_of(arrays)
+                self._sums[group_name] = {name: np.zeros(shape, np.float32) for name, shape in shapes.items()}
+            for name, total in self._sums[group_name].items():
+                flat, begin = total.reshape(-1), 0  # a view
+                for part in parts_of(arrays, name):
+                    target = flat[begin : begin + len(part)]
+                    np.add(target, np.multiply(part, weight, out=scratch[: len(part)]), out=target)
+                    begin += len(part)
             self._weights[group_name] = self._weights.get(group_name, 0.0) + aggregation_weight
 
     def value(self) -> dict[str, dict[str, Array]]:

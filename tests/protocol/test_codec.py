@@ -8,7 +8,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays_of
 
-from protocol.codec import CODECS, EncodedTensor, decode_tensor, decode_update, encode_tensor, encode_update
+from protocol.arrays import PART
+from protocol.codec import (
+    CODECS,
+    EncodedGroup,
+    EncodedTensor,
+    decode_tensor,
+    decode_update,
+    encode_tensor,
+    encode_update,
+)
 from protocol.errors import MalformedMessage
 
 FINITE = st.floats(min_value=-(2.0**100), max_value=2.0**100, width=32)
@@ -99,3 +108,24 @@ def test_a_group_over_the_limit_is_refused_before_it_is_decoded() -> None:
 def test_a_name_of_unreasonable_length_is_refused() -> None:
     with pytest.raises(MalformedMessage, match="name"):
         decode_update({"n" * 300: GOOD}, max_bytes=10_000)
+
+
+def test_every_half_precision_number_is_widened_exactly() -> None:
+    """All 65,536 patterns, against numpy's own conversion: signed zeros, subnormals, and what is not finite."""
+    patterns = np.arange(1 << 16, dtype=np.uint16)
+    data = np.float32(1.0).tobytes() + patterns.astype("<u2").tobytes()
+    decoded = decode_tensor(EncodedTensor("float16-scaled", (1 << 16,), data))
+    right = patterns.view(np.float16).astype(np.float32)
+    finite = np.isfinite(right)
+    assert np.array_equal(decoded[finite].view(np.uint32), right[finite].view(np.uint32))
+    assert not np.isfinite(decoded[~finite]).any()
+
+
+@pytest.mark.parametrize("codec", list(CODECS))
+def test_parts_are_the_tensor(codec: str) -> None:
+    array = np.random.default_rng(4).standard_normal((3, PART - 1), dtype=np.float32)
+    group = EncodedGroup(encode_update({"w": array, "empty": array[:0]}, codec=codec), max_bytes=1 << 30)
+    parts = list(group.parts("w"))
+    assert [len(part) for part in parts] == [PART, PART, PART - 3]
+    assert np.array_equal(np.concatenate(parts).reshape(array.shape), group["w"])
+    assert list(group.parts("empty")) == [] and group.shapes() == {"w": array.shape, "empty": (0, PART - 1)}

@@ -4,7 +4,7 @@ BIN := .venv/bin
 STAMP := .venv/.fedm2g-installed
 ROOMS := fedm2g.py medm2g privacy protocol client server simulations
 
-.PHONY: setup lint format test demo check faults twin deployment stubs constraints clean
+.PHONY: setup lint format test demo check faults twin deployment bench stubs constraints clean
 
 setup: $(STAMP)
 
@@ -40,6 +40,9 @@ twin: $(STAMP)
 
 deployment: $(STAMP)
 	$(BIN)/python -m pytest -m deployment
+
+bench: $(STAMP)
+	$(BIN)/python benchmarks/run.py $(NAMES)
 
 stubs: $(STAMP)
 	$(BIN)/python -m grpc_tools.protoc -I . --python_out=. --pyi_out=. --grpc_python_out=. protocol/vault.proto

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from multiprocessing import get_context
@@ -15,6 +16,9 @@ from client.records.reasons import Reason
 from client.records.sources import Job
 
 _CHUNK = 16
+_AHEAD = 4
+"""Chunks per worker that may be read before the store has taken them: without a bound, what a slow disk has not taken
+yet piles up in memory, and a hospital's export has millions of files."""
 _reader: JobReader | None = None
 
 
@@ -31,13 +35,24 @@ def outcomes(reader: JobReader, jobs: Sequence[Job], *, workers: int) -> Iterato
     while done < len(jobs):
         try:
             with _started(reader, workers) as pool:
-                for outcome in pool.map(_read, jobs[done:], chunksize=_CHUNK):
+                for outcome in _in_order(pool, jobs[done:], ahead=_AHEAD * workers):
                     done += 1
                     yield outcome
         except BrokenProcessPool:
             for outcome in _one_by_one(reader, jobs[done : done + workers * _CHUNK]):
                 done += 1
                 yield outcome
+
+
+def _in_order(pool: Executor, jobs: Sequence[Job], *, ahead: int) -> Iterator[Outcome]:
+    """Outcomes in the order of the jobs, of which at most `ahead` chunks are read or waiting at any time."""
+    waiting: deque[Future[list[Outcome]]] = deque()
+    for first in range(0, len(jobs), _CHUNK):
+        if len(waiting) == ahead:
+            yield from waiting.popleft().result()
+        waiting.append(pool.submit(_read_all, jobs[first : first + _CHUNK]))
+    while waiting:
+        yield from waiting.popleft().result()
 
 
 def _one_by_one(reader: JobReader, jobs: Sequence[Job]) -> Iterator[Outcome]:
@@ -72,6 +87,10 @@ def _prepare(reader: JobReader) -> None:
     global _reader
     _reader = reader
     os.environ["OMP_NUM_THREADS"] = "1"  # torch reads it if an image must be resampled; one core per process
+
+
+def _read_all(jobs: Sequence[Job]) -> list[Outcome]:
+    return [_read(job) for job in jobs]
 
 
 def _read(job: Job) -> Outcome:

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from concurrent.futures import Executor, Future
 from pathlib import Path
 
 import numpy as np
@@ -237,6 +238,27 @@ def test_no_file_is_blamed_where_processes_cannot_be_started(planted: Path, site
         "client.records.errors.", ""
     )
     assert RecordStore.open(site).quarantined() == {}
+
+
+def test_reading_does_not_run_ahead_of_the_store(tmp_path: Path) -> None:
+    """However many files there are, what is read and not yet stored stays the same: memory is flat."""
+
+    class Counting(Executor):
+        submitted = 0
+
+        def submit(self, fn: object, /, *given: object, **more: object) -> Future:
+            self.submitted += 1
+            done: Future = Future()
+            done.set_result(list(given[0]))  # type: ignore[call-overload]
+            return done
+
+    jobs = [pool.Job(tmp_path / str(number), str(number)) for number in range(1000)]
+    workers = Counting()
+    outcomes = pool._in_order(workers, jobs, ahead=8)
+    seen = [next(outcomes)]
+    assert workers.submitted == 8
+    seen += outcomes
+    assert seen == jobs and workers.submitted == -(-1000 // pool._CHUNK)
 
 
 class _Deadly(reading_job.JobReader):

@@ -3,7 +3,8 @@
     OMP_NUM_THREADS=1 python benchmarks/noise_share.py
 
 Real stages of a `tiny` generator with random weights, 120 invented patients, q = 0.2, one record and one draw each: the
-cheapest step there is, and so the largest share. Ratios within one process, median of three steps. Prints a table.
+cheapest step there is, and so the largest share. Ratios within one process, median of three steps. Before them, how
+fast the stream is beside `torch.randn`, which anybody can replay. Prints a table.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -70,6 +72,9 @@ def main() -> None:
     """Print the table."""
     torch.set_num_threads(1)
     keep_freed_memory()
+    for dtype in (np.float32, np.float64):
+        ours, plain = rates(dtype)
+        print(f"noise, {dtype.__name__}: {ours:.2f} GB/s; torch.randn {plain:.2f} GB/s")
     generator = Generator(preset("tiny"))
     patients, anchors = OnePatientForAll(generator), build_anchors(generator.text_encoder)
     spent = {"gaussian": 0.0, "bernoulli": 0.0}
@@ -95,6 +100,24 @@ def main() -> None:
                 f"{stage:8} {subset:10} {sum(value.numel() for value in parameters.values()):9,} numbers"
                 f"  lattice {'on ' if lattice else 'off'}  step {seconds:5.2f} s  noise and sampler {shares:.2%}"
             )
+
+
+def rates(dtype: type[np.floating[Any]]) -> tuple[float, float]:
+    """GB of CPU-second of the secret stream and of torch.randn, medians of five in turns."""
+    stream, count = NoiseStream(), 4_000_000
+    size = 1e-9 * count * np.dtype(dtype).itemsize
+    kind = torch.float32 if dtype is np.float32 else torch.float64
+    found: dict[str, list[float]] = {"ours": [], "plain": []}
+    ways: dict[str, Callable[[], Any]] = {
+        "ours": lambda: stream.gaussian(count, dtype),
+        "plain": lambda: torch.randn(count, dtype=kind),
+    }
+    for _ in range(5):
+        for name, way in ways.items():
+            began = time.process_time()
+            way()
+            found[name].append(size / (time.process_time() - began))
+    return statistics.median(found["ours"]), statistics.median(found["plain"])
 
 
 def measured(

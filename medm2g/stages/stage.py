@@ -35,6 +35,7 @@ class Stage(ABC):
         self.flows = tuple(flow for flow in generator.flows if flow in flows)
         self.timesteps = generator.config.num_train_timesteps
         self.image_flows = tuple(flow for flow in self.flows if flow in generator.image_flows)
+        self._read: dict[tuple[str, str], dict[str, nn.Parameter]] = {}
         self.flow_weights: Mapping[str, float] = {}
         """Public factors of the losses of flows; 1 where none is given."""
 
@@ -106,12 +107,20 @@ class Stage(ABC):
         """A pure call of the generator. Given parameters stand in for its own, and then nothing else takes a gradient;
         without any (public training) the generator's own parameters do, as they are marked."""
         stand_ins = self._stand_ins(parameters, method, flow)
-        return functional_call(self.generator, stand_ins, (method, flow, *args), kwargs)
+        # Looking for tied weights walks through the whole generator in every call, and took most of a small step; it
+        # has none, and every parameter that is read is given by name (tests/medm2g/test_generator.py).
+        return functional_call(self.generator, stand_ins, (method, flow, *args), kwargs, tie_weights=False)
 
     def _stand_ins(self, parameters: Mapping[str, Tensor], method: str, flow: str) -> dict[str, Tensor]:
         """Only the parameters that the call reads: replacing others costs time and changes nothing."""
         if not parameters:
             return {}
+        if (method, flow) not in self._read:
+            self._read[method, flow] = self._parameters_read(method, flow)
+        own = self._read[method, flow]
+        return {name: parameters[name] if name in parameters else value.detach() for name, value in own.items()}
+
+    def _parameters_read(self, method: str, flow: str) -> dict[str, nn.Parameter]:
         prefixes = [f"{part}.{flow}" for part in _READS[method]]
         own = {
             f"{prefix}.{name}": value
@@ -119,8 +128,7 @@ class Stage(ABC):
             for name, value in self.generator.get_submodule(prefix).named_parameters()
         }
         alone = [f"{part}.{flow}" for part in _READS_ALONE.get(method, ())]
-        own |= {name: self.generator.get_parameter(name) for name in alone}
-        return {name: parameters[name] if name in parameters else value.detach() for name, value in own.items()}
+        return own | {name: self.generator.get_parameter(name) for name in alone}
 
     def group_names(self, *groups: str, part: str = "") -> tuple[str, ...]:
         """Qualified names of those groups; only those that start with `part`, if given."""

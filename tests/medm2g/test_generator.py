@@ -200,3 +200,10 @@ def test_the_smallest_private_subset_is_a_style_per_flow_and_the_report_decoder_
     generator.set_diffusion_subset("style")
     assert list(generator.group("diffusion/ct")) == ["styles.ct"]
     assert list(generator.group("diffusion/text")) == ["styles.text", "codecs.text.adapter"]
+
+
+def test_no_two_names_share_a_parameter(generator: Generator) -> None:
+    """Stages replace parameters by name and do not look for ties (Stage.call): a tied one would keep its old value."""
+    names = dict(generator.named_parameters(remove_duplicate=False))
+    assert len({id(parameter) for parameter in names.values()}) == len(names)
+    assert len({parameter.data_ptr() for parameter in names.values()}) == len(names)

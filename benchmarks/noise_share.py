@@ -45,6 +45,7 @@ class OnePatientForAll:
             latents={flow: torch.randn(1, *generator.latent_shape(flow)) for flow in FLOWS},
             text_tokens=features.tokens,
             text_mask=features.mask,
+            text_ids=features.ids,
             text_pooled=features.pooled,
             report_of={"xray": torch.tensor([0])},
             templates=dict.fromkeys(FLOWS, ("Chest X-ray, PA view.",)),

@@ -4,7 +4,8 @@ In a batch patients could meet, which under `loop` and `vmap` they cannot. Three
 parameter may only be used where its gradient by patient is known (`layer_gradients.py`), BatchNorm trips a wire
 (`patient_mixing.py`), and of the first batch of every kind one patient is done again alone. How a loss treats a batch
 is a matter of its code, not of the patients in it (`PatientLoss.loss` is pure, without control flow that depends on
-values), so a kind that was found right stays right; until two patients have stood in a batch, nothing is found.
+values), so a kind that was found right stays right. A batch of one shows that the layers are, and nothing about
+meeting: the first batch of several is compared too.
 """
 
 from __future__ import annotations
@@ -23,8 +24,9 @@ from privacy.layer_gradients import PatientSums
 TOLERANCE = 1e-3
 """Of the patient's whole gradient: rounding in float32 stays below a tenth of it."""
 
-_compared: WeakKeyDictionary[Any, set[str]] = WeakKeyDictionary()
-"""By loss, the kinds of which a patient in a batch has been compared with the same patient alone."""
+_compared: WeakKeyDictionary[Any, set[tuple[str, bool]]] = WeakKeyDictionary()
+"""By loss: of which kinds a patient in a batch has been compared with the same patient alone, and whether in a batch of
+several."""
 
 
 def batched_gradients(
@@ -65,7 +67,8 @@ def _compare_once(
     """The last patient of the first batch of a kind must have the gradient that it has alone, by ordinary autograd."""
     owner = getattr(cast(BatchedLoss, loss).batch_losses, "__self__", loss)  # behind the wrappers of this round
     known = _compared.setdefault(owner, set())
-    if kind in known or not names:
+    several = len(next(iter(tensors.values()))) > 1
+    if (kind, several) in known or not names:
         return
     alone = gradient_of_one(loss, kind, names, parameters, {key: value[-1] for key, value in tensors.items()})
     apart = torch.stack([(found[name][-1] - alone[name]).norm() for name in names]).norm()
@@ -74,5 +77,5 @@ def _compare_once(
         return  # nothing to compare with: the next batch will do
     if not bool(apart <= TOLERANCE * length):
         raise MechanismMisused("A patient has another gradient in a batch than alone: use the engine vmap or loop.")
-    if len(found[names[0]]) > 1 and bool(length > 0):
-        known.add(kind)
+    if bool(length > 0):
+        known.add((kind, several))

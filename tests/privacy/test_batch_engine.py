@@ -222,8 +222,11 @@ def test_a_kind_is_compared_once_and_behind_the_wrappers_of_a_round(monkeypatch:
     for _ in range(3):
         patient_gradients(Wrapped(), loss.parameters, drawn((4,)), SETTINGS)  # type: ignore[arg-type]
     others = [[Term("y", own[0].tensors)] for own in drawn((4,))]
-    patient_gradients(Wrapped(), loss.parameters, others, SETTINGS)  # type: ignore[arg-type]
+    one_by_one = ExecutionSettings(chunk_size=1, engine="batch")
+    patient_gradients(Wrapped(), loss.parameters, others, one_by_one)  # type: ignore[arg-type]
     assert compared == ["x", "y"]
+    patient_gradients(Wrapped(), loss.parameters, others, SETTINGS)  # type: ignore[arg-type]
+    assert compared == ["x", "y", "y"], "the first batch of several, after batches of one"
 
 
 def test_a_loss_without_a_batch_is_refused_in_words(doubles: SimpleNamespace) -> None:

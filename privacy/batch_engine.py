@@ -2,9 +2,9 @@
 
 In a batch patients could meet, which under `loop` and `vmap` they cannot. Three things stand against it: a trained
 parameter may only be used where its gradient by patient is known (`layer_gradients.py`), BatchNorm trips a wire
-(`patient_mixing.py`), and of the first batch of every kind one patient is done again alone. How a loss treats a batch
-is a matter of its code, not of the patients in it (`PatientLoss.loss` is pure, without control flow that depends on
-values), so a kind that was found right stays right. A batch of one shows that the layers are, and nothing about
+(`patient_mixing.py`), and every patient of the first batch of every kind is done again alone. How a loss treats a
+batch is a matter of its code, not of the patients in it (`PatientLoss.loss` is pure, without control flow that depends
+on values), so a kind that was found right stays right. A batch of one shows that the layers are, and nothing about
 meeting: the first batch of several is compared too.
 """
 
@@ -17,16 +17,17 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import Tensor
 
-from privacy.engines import BatchedLoss, PatientLoss, gradient_of_one
+from privacy.engines import BatchedLoss, PatientLoss, apart_from_alone
 from privacy.errors import MechanismMisused
 from privacy.layer_gradients import PatientSums
 
 TOLERANCE = 1e-3
 """Of the patient's whole gradient: rounding in float32 stays below a tenth of it."""
+SHORTEST = 1e-2
+"""Of the batch's longest gradient: a shorter one may differ by as much as one of this length, by rounding."""
 
 _compared: WeakKeyDictionary[Any, set[tuple[str, bool]]] = WeakKeyDictionary()
-"""By loss: of which kinds a patient in a batch has been compared with the same patient alone, and whether in a batch of
-several."""
+"""By loss: the kinds of which a batch has been compared with each patient alone, and whether it was of several."""
 
 
 def batched_gradients(
@@ -52,30 +53,31 @@ def batched_gradients(
     found = {
         name: sums.gradients.get(name, fixed[name].new_zeros(1).expand(patients, *fixed[name].shape)) for name in names
     }
-    _compare_once(loss, kind, names, parameters, tensors, found)
+    if names:
+        _compare_once(batched, kind, parameters, tensors, found)
     return found
 
 
 def _compare_once(
-    loss: PatientLoss,
+    loss: BatchedLoss,
     kind: str,
-    names: Sequence[str],
     parameters: Mapping[str, Tensor],
-    tensors: dict[str, Tensor],
+    tensors: Mapping[str, Tensor],
     found: Mapping[str, Tensor],
 ) -> None:
-    """The last patient of the first batch of a kind must have the gradient that it has alone, by ordinary autograd."""
-    owner = getattr(cast(BatchedLoss, loss).batch_losses, "__self__", loss)  # behind the wrappers of this round
+    """Every patient of the first batch of a kind must have the gradient that it has alone, by ordinary autograd: one of
+    them would not do, for whoever looks at its neighbour need not be looked at."""
+    owner = getattr(loss.batch_losses, "__self__", loss)  # behind the wrappers of this round
     known = _compared.setdefault(owner, set())
-    several = len(next(iter(tensors.values()))) > 1
-    if (kind, several) in known or not names:
+    patients = len(next(iter(tensors.values())))
+    if (kind, patients > 1) in known:
         return
-    alone = gradient_of_one(loss, kind, names, parameters, {key: value[-1] for key, value in tensors.items()})
-    apart = torch.stack([(found[name][-1] - alone[name]).norm() for name in names]).norm()
-    length = torch.stack([alone[name].norm() for name in names]).norm()
-    if not bool(length.isfinite()):
-        return  # nothing to compare with: the next batch will do
-    if not bool(apart <= TOLERANCE * length):
+    pairs = [apart_from_alone(loss, kind, parameters, tensors, found, patient) for patient in range(patients)]
+    apart, lengths = (torch.stack(values) for values in zip(*pairs, strict=True))
+    finite = lengths.isfinite()  # with a patient that is not, there is nothing to compare
+    longest = max(lengths[finite].tolist(), default=0.0)
+    if not bool((apart <= TOLERANCE * lengths.clamp_min(SHORTEST * longest))[finite].all()):
         raise MechanismMisused("A patient has another gradient in a batch than alone: use the engine vmap or loop.")
-    if bool(length > 0):
-        known.add((kind, several))
+    told = int((finite & (lengths > 0)).sum())  # a gradient of zero tells nothing, and two are needed to meet
+    if told >= min(2, patients):
+        known.add((kind, patients > 1))

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -139,6 +139,22 @@ def gradient_of_one(
     return dict(zip(names, found, strict=True))
 
 
+def apart_from_alone(
+    loss: PatientLoss,
+    kind: str,
+    parameters: Mapping[str, Tensor],
+    tensors: Mapping[str, Tensor],
+    gradients: Mapping[str, Tensor],
+    patient: int,
+) -> tuple[Tensor, Tensor]:
+    """How far the patient's gradient, of those found for stacked terms, is from the one that it has alone, and how long
+    that one is: two L2 norms over all parameters of `gradients`."""
+    own = {key: value[patient] for key, value in tensors.items()}
+    alone = gradient_of_one(loss, kind, list(gradients), parameters, own)
+    apart = torch.stack([(gradients[name][patient] - value).norm() for name, value in alone.items()]).norm()
+    return apart, torch.stack([value.norm() for value in alone.values()]).norm()
+
+
 def mapped_gradients(
     loss: PatientLoss, kind: str, names: Sequence[str], parameters: Mapping[str, Tensor], tensors: dict[str, Tensor]
 ) -> dict[str, Tensor]:
@@ -168,48 +184,39 @@ def _by_loop(
             gradients.add(torch.tensor([owner], device=device), {name: row[None] for name, row in found.items()})
 
 
-def _by_vmap(
-    loss: PatientLoss,
-    parameters: Mapping[str, Tensor],
-    terms: Sequence[list[Term]],
-    chunk_size: int,
-    gradients: PatientGradients,
-) -> None:
-    """Stacked terms of one kind together, under vmap."""
-    device = next(iter(parameters.values())).device
-    for kind, owners, tensors in stacked_terms(terms, chunk_size, device):
-        gradients.add(owners, mapped_gradients(loss, kind, touched_by(loss, kind, parameters), parameters, tensors))
-
-
-def _by_batch(
-    loss: PatientLoss,
-    parameters: Mapping[str, Tensor],
-    terms: Sequence[list[Term]],
-    chunk_size: int,
-    gradients: PatientGradients,
-) -> None:
-    """Stacked terms of one kind as one batch, with a gradient of each patient from every layer."""
+def _batched_gradients(*given: Any) -> dict[str, Tensor]:
     from privacy.batch_engine import batched_gradients
 
-    device = next(iter(parameters.values())).device
-    for kind, owners, tensors in stacked_terms(terms, chunk_size, device):
-        gradients.add(owners, batched_gradients(loss, kind, touched_by(loss, kind, parameters), parameters, tensors))
+    return batched_gradients(*given)
 
 
-def _by_opacus(
-    loss: PatientLoss,
-    parameters: Mapping[str, Tensor],
-    terms: Sequence[list[Term]],
-    chunk_size: int,
-    gradients: PatientGradients,
-) -> None:
-    """Stacked terms of one kind as one batch, under Opacus' hooks and our guard. Opacus is imported only here."""
-    from privacy.opacus_engine import guarded_gradients
+def _hooked_gradients(*given: Any) -> dict[str, Tensor]:
+    from privacy.opacus_engine import guarded_gradients  # Opacus is imported only there
 
-    device = next(iter(parameters.values())).device
-    for kind, owners, tensors in stacked_terms(terms, chunk_size, device):
-        gradients.add(owners, guarded_gradients(loss, kind, touched_by(loss, kind, parameters), parameters, tensors))
+    return guarded_gradients(*given)
+
+
+def _by_stacks(gradients_of: Callable[..., dict[str, Tensor]]) -> Engine:
+    """Stacked terms of one kind together: `gradients_of` takes what `mapped_gradients` takes, and gives the same."""
+
+    def engine(
+        loss: PatientLoss,
+        parameters: Mapping[str, Tensor],
+        terms: Sequence[list[Term]],
+        chunk_size: int,
+        gradients: PatientGradients,
+    ) -> None:
+        device = next(iter(parameters.values())).device
+        for kind, owners, tensors in stacked_terms(terms, chunk_size, device):
+            gradients.add(owners, gradients_of(loss, kind, touched_by(loss, kind, parameters), parameters, tensors))
+
+    return engine
 
 
 Engine = Callable[[PatientLoss, Mapping[str, Tensor], Sequence[list[Term]], int, PatientGradients], None]
-ENGINES: Mapping[str, Engine] = {"loop": _by_loop, "vmap": _by_vmap, "batch": _by_batch, "opacus": _by_opacus}
+ENGINES: Mapping[str, Engine] = {
+    "loop": _by_loop,
+    "vmap": _by_stacks(mapped_gradients),
+    "batch": _by_stacks(_batched_gradients),
+    "opacus": _by_stacks(_hooked_gradients),
+}

@@ -168,8 +168,8 @@ class _Conv2d(torch.autograd.Function):
 def _convolution_backward(
     gradient: Tensor, rows: Tensor, weight: Tensor, geometry: Mapping[str, Any], wanted: tuple[bool, bool, bool]
 ) -> Any:
-    """Gradients of (rows, weight, bias), those that are wanted. A call for each patient is as fast as one for the batch
-    from a few million products on, and beats cutting out patches at any size (docs/benchmarks.md)."""
+    """Gradients of (rows, weight, bias), those that are wanted. A call for each patient is nearly as fast as one for
+    the batch from a few million products on (docs/LOG.md, 2026-11-27)."""
     form = (geometry["stride"], geometry["padding"], geometry["dilation"], False, [0, 0], geometry["groups"])
     return torch.ops.aten.convolution_backward(gradient, rows, weight, None, *form, list(wanted))
 

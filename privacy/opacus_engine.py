@@ -27,7 +27,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from privacy.engines import BatchedLoss, PatientLoss, gradient_of_one, mapped_gradients
+from privacy.engines import BatchedLoss, PatientLoss, apart_from_alone, gradient_of_one, mapped_gradients
 from privacy.errors import MechanismMisused
 
 HOOKED = (nn.Linear, nn.Conv2d, nn.GroupNorm, nn.LayerNorm)
@@ -48,8 +48,9 @@ def guarded_gradients(
     others = [name for name in names if name not in gradients]
     if others:
         gradients |= mapped_gradients(loss, kind, others, parameters, tensors)
-    _compare_first(loss, kind, names, parameters, tensors, gradients)
-    return {name: gradients[name] for name in names}
+    gradients = {name: gradients[name] for name in names}
+    _compare_first(loss, kind, parameters, tensors, gradients)
+    return gradients
 
 
 def _batched(loss: PatientLoss, names: Sequence[str]) -> BatchedLoss:
@@ -147,15 +148,12 @@ def _one_at_a_time(
 def _compare_first(
     loss: PatientLoss,
     kind: str,
-    names: Sequence[str],
     parameters: Mapping[str, Tensor],
     tensors: dict[str, Tensor],
     gradients: Mapping[str, Tensor],
 ) -> None:
     """The batch's first patient, alone and by ordinary autograd, must have the gradient that it has in the batch."""
-    alone = gradient_of_one(loss, kind, names, parameters, {key: value[0] for key, value in tensors.items()})
-    apart = torch.stack([(gradients[name][0] - alone[name]).norm() for name in names]).norm()
-    length = torch.stack([alone[name].norm() for name in names]).norm()
+    apart, length = apart_from_alone(loss, kind, parameters, tensors, gradients, 0)
     if not bool(apart <= TOLERANCE * length) and bool(length.isfinite()):
         raise MechanismMisused("Opacus gives a patient another gradient in a batch than alone: use vmap or loop.")
 

@@ -107,8 +107,8 @@ class Stage(ABC):
         """A pure call of the generator. Given parameters stand in for its own, and then nothing else takes a gradient;
         without any (public training) the generator's own parameters do, as they are marked."""
         stand_ins = self._stand_ins(parameters, method, flow)
-        # Looking for tied weights walks through the whole generator in every call, and took most of a small step; it
-        # has none, and every parameter that is read is given by name (tests/medm2g/test_generator.py).
+        # Looking for tied weights would walk through the whole generator in every call, longer than a small step takes.
+        # There are none, and every parameter that is read is given by name (tests/medm2g/test_generator.py).
         return functional_call(self.generator, stand_ins, (method, flow, *args), kwargs, tie_weights=False)
 
     def _stand_ins(self, parameters: Mapping[str, Tensor], method: str, flow: str) -> dict[str, Tensor]:

@@ -152,6 +152,7 @@ BESIDE: dict[str, Callable[[dict[str, Tensor], Tensor], Tensor]] = {
     "a layer's input": lambda own, x: x * F.linear(own["w"], torch.eye(3, dtype=torch.float64)),
     "stacked": lambda own, x: torch.stack([own["w"]])[0] * x,
     "cloned": lambda own, x: own["w"].clone() * x,
+    "its plain value": lambda own, x: x * own["w"].expand(len(x), -1) * own["w"].value,  # type: ignore[attr-defined]
     "its values read": lambda own, x: x * own["w"].expand(len(x), -1) * float(own["w"].max()),
 }
 
@@ -175,10 +176,19 @@ def test_a_first_axis_that_is_not_the_batch_is_refused() -> None:
 
 # --- patients who meet -----------------------------------------------------------------------------------------------
 
+
+def _seen_by_the_third(x: Tensor) -> Tensor:
+    """Zero, but at the third patient's rows: there, the second's."""
+    return F.pad(x[ROWS : 2 * ROWS], (0, 0, 2 * ROWS, len(x) - 3 * ROWS)) if len(x) >= 3 * ROWS else x * 0
+
+
 MEET: dict[str, Callable[[dict[str, Tensor], Tensor], Tensor]] = {
     "the batch's mean": lambda own, x: x * own["w"].expand(len(x), -1) - x.mean(0),
     "a softmax over the batch": lambda own, x: (x * own["w"].expand(len(x), -1)).softmax(0),
     "rows in another order": lambda own, x: x * own["w"].expand(len(x), -1).flip(0) * x.flip(0),
+    "each sees the one after it": lambda own, x: x * own["w"].expand(len(x), -1) - F.pad(x[ROWS:], (0, 0, 0, ROWS)),
+    "each sees the one before it": lambda own, x: x * own["w"].expand(len(x), -1) - F.pad(x[:-ROWS], (0, 0, ROWS, 0)),
+    "one in the middle sees another": lambda own, x: x * own["w"].expand(len(x), -1) - _seen_by_the_third(x),
     "places that pass for patients": lambda own, x: (x.T * own["w"].expand(len(x), -1).T).T.cumsum(0),
 }
 
@@ -224,9 +234,9 @@ def test_a_kind_is_compared_once_and_behind_the_wrappers_of_a_round(monkeypatch:
     others = [[Term("y", own[0].tensors)] for own in drawn((4,))]
     one_by_one = ExecutionSettings(chunk_size=1, engine="batch")
     patient_gradients(Wrapped(), loss.parameters, others, one_by_one)  # type: ignore[arg-type]
-    assert compared == ["x", "y"]
+    assert compared == ["x"] * PATIENTS + ["y"]
     patient_gradients(Wrapped(), loss.parameters, others, SETTINGS)  # type: ignore[arg-type]
-    assert compared == ["x", "y", "y"], "the first batch of several, after batches of one"
+    assert compared == ["x"] * PATIENTS + ["y"] * (1 + PATIENTS), "the first batch of several, after batches of one"
 
 
 def test_a_loss_without_a_batch_is_refused_in_words(doubles: SimpleNamespace) -> None:
@@ -279,3 +289,11 @@ def test_nothing_of_a_patient_stays_on_parameters_or_layers() -> None:
     for name, value in [*own.items(), *module.named_parameters()]:
         assert value.grad is None
         assert name not in own or torch.equal(own[name], before[name])
+
+
+def test_a_batch_must_give_one_loss_for_each_patient() -> None:
+    loss = module_loss(nn.Linear(4, 3))
+    whole = loss.batch_losses
+    loss.batch_losses = lambda *given: whole(*given).mean()  # type: ignore[method-assign]
+    with pytest.raises(MechanismMisused, match="one loss for each"):
+        patient_gradients(loss, loss.parameters, drawn((4,)), SETTINGS)  # type: ignore[arg-type]

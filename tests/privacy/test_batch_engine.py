@@ -15,6 +15,7 @@ from privacy.audit.remove_one import largest_move
 from privacy.clipping import ClippedSum
 from privacy.engines import ExecutionSettings, Term, patient_gradients
 from privacy.errors import MechanismMisused
+from privacy.layer_gradients import PatientSums
 
 PATIENTS, ROWS = 5, 3
 SETTINGS = ExecutionSettings(chunk_size=PATIENTS, engine="batch")
@@ -157,10 +158,17 @@ BESIDE: dict[str, Callable[[dict[str, Tensor], Tensor], Tensor]] = {
 }
 
 
+SAYS = {
+    "expanded to something else": "may be expanded to the rows",
+    "a layer's input": "is a layer's input",
+    "its plain value": "beside its layer",
+}
+
+
 @pytest.mark.parametrize("which", list(BESIDE))
 def test_a_use_without_a_rule_is_refused(which: str) -> None:
     loss = Rows({"w": W}, BESIDE[which])
-    with pytest.raises(MechanismMisused, match=r"engine vmap|expand"):
+    with pytest.raises(MechanismMisused, match=SAYS.get(which, "is used in")):
         patient_gradients(loss, loss.parameters, drawn((3,)), SETTINGS)  # type: ignore[arg-type]
 
 
@@ -172,6 +180,14 @@ def test_a_first_axis_that_is_not_the_batch_is_refused() -> None:
     )
     with pytest.raises(MechanismMisused, match="not the batch"):
         patient_gradients(loss, loss.parameters, drawn((4,)), SETTINGS)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("owners", [[0, 0, 0, 1], [0, 1], [0, 0, 2, 2], [0, 0, 1, 1, 2, 2]])
+def test_rows_that_are_not_shared_out_evenly_are_refused(owners: list[int]) -> None:
+    """A patient with more rows than another would lend it some."""
+    sums = PatientSums(2, lambda rows: torch.tensor(owners))
+    with pytest.raises(MechanismMisused, match="not the batch"):
+        sums.by_patient(torch.zeros(4, 1))
 
 
 # --- patients who meet -----------------------------------------------------------------------------------------------

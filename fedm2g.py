@@ -211,6 +211,9 @@ def pretrain(
     patients: Annotated[int, typer.Option(min=2, help="How many phantoms, without --data.")] = 3000,
     seed: Annotated[int, typer.Option(help="Seed of initialisation and order.")] = 0,
     half: Annotated[bool, typer.Option("--half", help="Write the weights in 16 bits, as shipped.")] = False,
+    device: Annotated[str, typer.Option(help="cpu, or cuda where torch sees a device.")] = "cpu",
+    cores: Annotated[int, typer.Option(min=1, help="Processor cores to use.")] = 2,
+    larger_batches: Annotated[int, typer.Option(min=1, help="Factor for batches; 6 fills a large device.")] = 1,
     as_json: Json = False,
 ) -> None:
     """Train the public parts (codecs, trunks, initial groups) on public data or phantoms."""
@@ -229,6 +232,9 @@ def pretrain(
         patients=patients,
         seed=seed,
         half=half,
+        device=device,
+        cores=cores,
+        larger_batches=larger_batches,
     )
     with _progress(as_json) as progress:
         result = pretrain_generator(options, progress=progress)

@@ -10,7 +10,7 @@ from rich.progress import Progress
 
 from medm2g.config import FlowConfig, GeneratorConfig, preset
 from medm2g.generator import Generator
-from medm2g.pretrain import PHASES, PublicData, pretrain
+from medm2g.pretrain import PHASES, Machine, PublicData, pretrain
 from protocol.study import DEFAULT_FLOWS, FlowSpec, Study
 from simulations.errors import InputInvalid
 from simulations.phantoms import EVERYTHING, cohort, render_cohort
@@ -38,12 +38,17 @@ class PretrainOptions:
     seed: int = 0
     half: bool = False
     """Write the finished generator in 16 bits, as the shipped one is."""
-    threads: int = 2
+    device: str = "cpu"
+    """Or `cuda`."""
+    cores: int = 2
     """Processor cores to use."""
+    larger_batches: int = 1
+    """Factor for every phase's batch."""
 
 
 def pretrain_generator(options: PretrainOptions, *, progress: Progress) -> dict[str, Any]:
     """Train, or go on with what `out` holds; returns where the generator lies. Raises InputInvalid, StudyInvalid."""
+    machine = Machine.named(options.device, options.cores)
     study = Study.read(options.study_path) if options.study_path else None
     flows = study.flows if study else DEFAULT_FLOWS
     config = _config(study, flows)
@@ -65,7 +70,8 @@ def pretrain_generator(options: PretrainOptions, *, progress: Progress) -> dict[
         budget_minutes=None if steps else options.minutes,
         steps=steps,
         seed=options.seed,
-        threads=options.threads,
+        machine=machine,
+        larger_batches=options.larger_batches,
         card=_card(options),
         dtype="float16" if options.half else "float32",
         progress=tell,
@@ -112,6 +118,7 @@ def _data(
             cohort(POPULATION, options.patients, seed=options.seed),
             EVERYTHING,
             size=config.image_size,
+            processes=options.cores,
             on_patient=lambda: progress.advance(bar),
         )
         data = _only(public_data(records), {flow.name for flow in flows})

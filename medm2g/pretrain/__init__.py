@@ -9,6 +9,7 @@ Order: image codec, report codec, alignment, denoisers (which read reports and a
 from medm2g.pretrain.curve import CurveWriter
 from medm2g.pretrain.data import PublicData, PublicPatients
 from medm2g.pretrain.loop import PhaseBudget
+from medm2g.pretrain.machine import Machine
 from medm2g.pretrain.run import PHASES, pretrain
 
-__all__ = ["PHASES", "CurveWriter", "PhaseBudget", "PublicData", "PublicPatients", "pretrain"]
+__all__ = ["PHASES", "CurveWriter", "Machine", "PhaseBudget", "PublicData", "PublicPatients", "pretrain"]

@@ -57,16 +57,18 @@ def train_align(
     settings: PhaseSettings = SETTINGS,
     progress: Progress = no_progress,
     seed: int = 0,
-    threads: int | None = None,
 ) -> int:
     """Train the alignment of every image flow that has public images. Returns the steps made."""
     flows = [flow for flow in generator.image_flows if flow in patients.images]
     stage = PublicAlignLoss(generator, patients, flows=flows, anchors=anchors)
     reference = AlignLoss(generator, patients, flows=flows, anchors=anchors)
     own = {flow: list(generator.group(f"alignment/{flow}").values()) for flow in flows}
+    machine, size = patients.machine, settings.batch_size
+    at_once = machine.at_once(len(flows))
 
     def train(flow: str, budget: PhaseBudget, progress: Progress) -> int:
-        batches = StageBatches(stage, patients, [flow], training, batch_size=settings.batch_size)
+        workers = machine.workers(at_once)
+        batches = StageBatches(stage, patients, [flow], training, batch_size=size, seed=seed, workers=workers)
         held = FixedValidation(StageBatches(reference, patients, [flow], validation, batch_size=48))
         return run_phase(
             f"align/{flow}",
@@ -77,9 +79,12 @@ def train_align(
             budget=budget,
             curve=curve,
             progress=progress,
-            seed=seed,
         )
 
-    jobs = {flow: partial(train, flow) for flow in flows}
+    def job(flow: str, budget: PhaseBudget, progress: Progress) -> int:
+        trained = [generator.alignment[flow]]
+        return machine.run(partial(train, flow, budget), moves=[generator], trains=trained, progress=progress)
+
+    jobs = {flow: partial(job, flow) for flow in flows}
     with training_only(generator, [value for values in own.values() for value in values]):
-        return side_by_side("align", jobs, budget=budget, threads=threads, progress=progress)
+        return side_by_side("align", jobs, budget=budget, at_once=at_once, progress=progress)

@@ -18,7 +18,7 @@ from medm2g.errors import InputInvalid
 from medm2g.generator import Generator
 from medm2g.pretrain.curve import CurveWriter
 from medm2g.pretrain.data import PublicPatients
-from medm2g.pretrain.loop import PhaseBudget, PhaseSettings, Progress, no_progress, run_phase, training_only
+from medm2g.pretrain.loop import PhaseBudget, PhaseSettings, Progress, no_progress, random_of, run_phase, training_only
 
 SETTINGS = PhaseSettings(learning_rate=2e-3, batch_size=32, weight_decay=0.0, ema_decay=0.995)
 DETAIL = 0.5
@@ -48,13 +48,14 @@ def train_codecs(
     flows = [flow for flow in generator.image_flows if flow in patients.images]
     if not flows:
         raise InputInvalid("Pre-training the codec needs public images of at least one flow of the generator.")
-    codec = generator.image_codec(flows[0])
+    codec, device = generator.image_codec(flows[0]), generator.device
     images = _mixed(patients, flows, training)
-    held = _mixed(patients, flows, validation)[:_VALIDATION_IMAGES].float()
-    codec.fit_linear(images[:_LINEAR_IMAGES].float())
+    held = _mixed(patients, flows, validation)[:_VALIDATION_IMAGES].float().to(device)
+    codec.fit_linear(images[:_LINEAR_IMAGES].float().to(device))
 
-    def batch_loss(step: int, random: torch.Generator) -> Tensor:
-        chosen = images[torch.randint(len(images), (settings.batch_size,), generator=random)].float()
+    def batch_loss(step: int) -> Tensor:
+        random = random_of(seed, step)
+        chosen = images[torch.randint(len(images), (settings.batch_size,), generator=random)].float().to(device)
         return codec_loss(codec, chosen, generator=random)
 
     with training_only(generator, list(codec.parameters())):
@@ -67,7 +68,6 @@ def train_codecs(
             budget=budget,
             curve=curve,
             progress=progress,
-            seed=seed,
         )
     for flow in generator.image_flows:
         if flow != flows[0]:
@@ -119,5 +119,5 @@ def _fit_scaling(generator: Generator, patients: PublicPatients, people: frozens
         if not len(rows):
             continue  # a flow without public images keeps the identity
         codec = generator.image_codec(flow)
-        raw = [codec.posterior(part.float()).mean for part in patients.images[flow][rows].split(128)]
-        codec.scaling.fit(torch.cat(raw))
+        moved = (part.float().to(generator.device) for part in patients.images[flow][rows].split(128))
+        codec.scaling.fit(torch.cat([codec.posterior(part).mean for part in moved]))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -12,10 +13,13 @@ from torch import Tensor
 
 from medm2g.errors import InputInvalid
 from medm2g.generator import Generator
+from medm2g.pretrain.machine import Machine
 from medm2g.stages.source import PatientRecords
+from medm2g.text_encoder import TextFeatures
 
 Integers = npt.NDArray[np.integer]
-_ALIGN_BATCH = 128
+T = TypeVar("T")
+_AT_ONCE = 128  # images or texts per pass: bounds memory, changes nothing else
 
 
 @dataclass(frozen=True)
@@ -69,12 +73,16 @@ class PublicData:
 
 
 class PublicPatients:
-    """A `PatientSource` over public data: features are filled in as the phases that make them finish."""
+    """A `PatientSource` over public data: features are filled in as the phases that make them finish.
 
-    def __init__(self, generator: Generator, data: PublicData) -> None:
-        self.generator, self.data = generator, data
+    They are computed on the machine's device and kept on the processor, where batches are drawn.
+    """
+
+    def __init__(self, generator: Generator, data: PublicData, machine: Machine | None = None) -> None:
+        self.generator, self.data, self.machine = generator, data, machine or Machine()
         self.images = {flow: torch.from_numpy(np.ascontiguousarray(data.images[flow])) for flow in data.images}
-        self.text = generator.encode_text(list(data.texts))
+        self.text = self._computed(lambda: TextFeatures(*(p.cpu() for p in generator.encode_text(list(data.texts)))))
+        self.sentences = sorted({sentence for own in data.templates.values() for sentence in own})
         self.latents: dict[str, Tensor] = {}
         self.aligned: dict[str, tuple[Tensor, Tensor]] = {}
         self._rows: dict[str, dict[int, Tensor]] = {}
@@ -97,26 +105,38 @@ class PublicPatients:
         """Those of these patients who have a record of that flow."""
         return [str(who) for who in sorted(people) if who in self._rows.get(flow, {})]
 
-    @torch.no_grad()
     def encode(self) -> None:
         """Fill the latents, once the codecs are final."""
-        generator = self.generator
-        for flow, images in self.images.items():
-            self.latents[flow] = _by_parts(lambda part, flow=flow: (generator.encode_image(flow, part),), images)[0]
-        if generator.text_flow is not None and len(self.data.texts):
-            self.latents[generator.text_flow] = generator.encode_report(self.text)
+        self.latents = self._computed(self._latents)
 
-    @torch.no_grad()
     def align(self) -> None:
         """Fill the aligned embeddings and tokens, once the alignment is final."""
+        self.aligned = self._computed(
+            lambda: {flow: self._aligned(flow, images) for flow, images in self.images.items()}
+        )
+
+    def _computed(self, work: Callable[[], T]) -> T:
+        with torch.no_grad():
+            return self.machine.run(lambda _: work(), moves=[self.generator], trains=[])
+
+    def _latents(self) -> dict[str, Tensor]:
+        generator, found = self.generator, {}
         for flow, images in self.images.items():
+            parts = [generator.encode_image(flow, part).cpu() for part in self._moved(images)]
+            found[flow] = torch.cat(parts)
+        if generator.text_flow is not None and len(self.data.texts):
+            features = zip(*(part.split(_AT_ONCE) for part in self.text), strict=True)
+            texts = [TextFeatures(*(part.to(generator.device) for part in parts)) for parts in features]
+            found[generator.text_flow] = torch.cat([generator.encode_report(part).cpu() for part in texts])
+        return found
 
-            def encoded(part: Tensor, flow: str = flow) -> tuple[Tensor, Tensor]:
-                found = self.generator.align(flow, part)
-                return found.embedding, found.tokens.half()
+    def _aligned(self, flow: str, images: Tensor) -> tuple[Tensor, Tensor]:
+        found = [self.generator.align(flow, part) for part in self._moved(images)]
+        embeddings = torch.cat([part.embedding.cpu() for part in found])
+        return embeddings, torch.cat([part.tokens.half().cpu() for part in found])
 
-            embeddings, tokens = _by_parts(encoded, images)
-            self.aligned[flow] = (embeddings, tokens)
+    def _moved(self, images: Tensor) -> Iterator[Tensor]:
+        return (part.float().to(self.generator.device) for part in images.split(_AT_ONCE))
 
     def patient(self, pseudonym: str) -> PatientRecords:
         """All records of the patient of that number."""
@@ -157,8 +177,3 @@ class PublicPatients:
     def _latents_of(self, flow: str, rows: Tensor) -> Tensor:
         """Latents, or before there are any (align does not read them) an empty stand-in of the right length."""
         return self.latents[flow][rows] if flow in self.latents else torch.empty(len(rows), 0)
-
-
-def _by_parts(call, images: Tensor) -> list[Tensor]:  # type: ignore[no-untyped-def]
-    parts = [call(part.float()) for part in images.split(_ALIGN_BATCH)]
-    return [torch.cat(list(column)) for column in zip(*parts, strict=True)]

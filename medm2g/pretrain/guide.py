@@ -29,7 +29,15 @@ def train_guide(
     """Train the cross-guidance of the flows that have latents. Returns the steps made, over all targets together."""
     flows = [flow for flow in generator.flows if flow in patients.latents]
     stage = GuideLoss(generator, patients, flows=flows, anchors=anchors, targets_per_patient=len(flows))
-    batches = StageBatches(stage, patients, flows, training, batch_size=settings.batch_size)
+    batches = StageBatches(
+        stage,
+        patients,
+        flows,
+        training,
+        batch_size=settings.batch_size,
+        seed=seed,
+        workers=patients.machine.workers(),
+    )
     held = FixedValidation(StageBatches(stage, patients, flows, validation, batch_size=settings.batch_size))
     parameters = [value for flow in flows for value in generator.group(f"cross_guidance/{flow}").values()]
     with training_only(generator, parameters):
@@ -42,5 +50,4 @@ def train_guide(
             budget=budget,
             curve=curve,
             progress=progress,
-            seed=seed,
         )

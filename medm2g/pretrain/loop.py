@@ -11,8 +11,10 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from medm2g.errors import ConfigInvalid
 from medm2g.generator import Generator
@@ -65,6 +67,12 @@ class PhaseSettings:
     """Rows of the curve."""
 
 
+def random_of(seed: int, step: int) -> torch.Generator:
+    """Randomness of one step: whoever draws it, and in whatever order, draws the same."""
+    state = np.random.SeedSequence([seed, step]).generate_state(1, np.uint64)[0]
+    return torch.Generator().manual_seed(int(state))
+
+
 class Average:
     """Exponential moving average of parameters, with a short memory at the beginning."""
 
@@ -76,11 +84,14 @@ class Average:
     @torch.no_grad()
     def update(self) -> None:
         """Fold in the parameters that were trained in this step."""
-        for index, (value, parameter) in enumerate(zip(self.values, self.parameters, strict=True)):
+        trained: dict[int, list[int]] = {}
+        for index, parameter in enumerate(self.parameters):
             if parameter.grad is not None:
                 self.counts[index] += 1
-                count = self.counts[index]
-                value.lerp_(parameter, 1 - min(self.decay, (1 + count) / (10 + count)))
+                trained.setdefault(self.counts[index], []).append(index)
+        for count, own in trained.items():
+            fold = get_ema_multi_avg_fn(min(self.decay, (1 + count) / (10 + count)))
+            fold([self.values[index] for index in own], [self.parameters[index] for index in own], count)
 
     @torch.no_grad()
     def swap(self) -> None:
@@ -110,31 +121,33 @@ def run_phase(
     phase: str,
     parameters: Sequence[nn.Parameter],
     *,
-    batch_loss: Callable[[int, torch.Generator], Tensor],
+    batch_loss: Callable[[int], Tensor],
     validation_loss: Callable[[], float],
     settings: PhaseSettings,
     budget: PhaseBudget,
     curve: CurveWriter,
     progress: Progress = no_progress,
-    seed: int = 0,
 ) -> int:
     """Train until the budget is spent; returns the number of steps.
 
-    batch_loss(step, random) draws one public batch and gives its mean loss. With a budget of steps the result depends
-    on the seed alone; with seconds, on the machine too.
+    batch_loss(step) draws one public batch, by that step's own randomness (`random_of`), and gives its mean loss. With
+    a budget of steps the result depends on the seed alone; with seconds, on the machine too.
     """
     optimizer = torch.optim.AdamW(
-        parameters, lr=settings.learning_rate, betas=settings.betas, weight_decay=settings.weight_decay
+        parameters,
+        lr=settings.learning_rate,
+        betas=settings.betas,
+        weight_decay=settings.weight_decay,
+        fused=parameters[0].device.type == "cuda",
     )
     average = Average(parameters, settings.ema_decay) if settings.ema_decay is not None else None
-    random = torch.Generator().manual_seed(seed)
     report = _Report(phase, settings.validations, validation_loss, average, curve)
     began, step, spent = time.monotonic(), 0, 0.0
     while spent < 1.0:
         for group in optimizer.param_groups:
             group["lr"] = settings.learning_rate * _rate(spent, settings)
         optimizer.zero_grad(set_to_none=True)
-        loss = batch_loss(step, random)
+        loss = batch_loss(step)
         loss.backward()
         nn.utils.clip_grad_norm_(parameters, settings.max_norm)
         optimizer.step()

@@ -6,8 +6,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,19 +16,24 @@ import torch
 from medm2g.anchors import AnchorBank, build_anchors
 from medm2g.errors import ConfigInvalid, FolderInvalid
 from medm2g.generator import Generator
-from medm2g.pretrain.align import train_align
-from medm2g.pretrain.codecs import train_codecs
+from medm2g.pretrain import align, codecs, guide, text_codec, trunks
 from medm2g.pretrain.curve import CurveWriter
 from medm2g.pretrain.data import PublicData, PublicPatients
-from medm2g.pretrain.guide import train_guide
-from medm2g.pretrain.loop import PhaseBudget, Progress, no_progress
-from medm2g.pretrain.text_codec import train_text_codec
-from medm2g.pretrain.trunks import train_trunks
+from medm2g.pretrain.loop import PhaseBudget, PhaseSettings, Progress, no_progress
+from medm2g.pretrain.machine import Machine
 
 #: Phases in order, with their share of the time. Alignment precedes the trunks, which read its tokens.
 PHASES: Mapping[str, float] = {"codec": 0.07, "text_codec": 0.05, "align": 0.11, "trunks": 0.67, "guide": 0.10}
 VALIDATION_SHARE = 0.05
 """Of the public patients."""
+#: Of each phase its settings' file, what trains, and what of the generator it changes.
+_PHASES: Mapping[str, tuple[Any, Callable[..., int], tuple[str, ...]]] = {
+    "codec": (codecs, codecs.train_codecs, ("codecs",)),
+    "text_codec": (text_codec, text_codec.train_text_codec, ("codecs",)),
+    "align": (align, align.train_align, ()),
+    "trunks": (trunks, trunks.train_trunks, ()),
+    "guide": (guide, guide.train_guide, ("environments", "adapters")),
+}
 
 
 @dataclass(frozen=True)
@@ -43,7 +48,11 @@ class _Run:
     curve: CurveWriter
     progress: Progress
     seed: int
-    threads: int | None
+    larger_batches: int
+
+    def settings(self, usual: PhaseSettings) -> PhaseSettings:
+        """A phase's own, with the run's batches."""
+        return replace(usual, batch_size=self.larger_batches * usual.batch_size)
 
 
 def pretrain(
@@ -55,7 +64,8 @@ def pretrain(
     steps: Mapping[str, int] | None = None,
     phases: Sequence[str] = tuple(PHASES),
     seed: int = 0,
-    threads: int | None = 2,
+    machine: Machine | None = None,
+    larger_batches: int = 1,
     card: str | None = None,
     dtype: str = "float32",
     progress: Progress = no_progress,
@@ -63,21 +73,23 @@ def pretrain(
     """Train the generator in place, and leave it in `out`/generator. Returns it.
 
     budget_minutes: time for all of `phases`, split by their shares; time of phases found finished is not given to the
-    others. steps: instead of time, so many steps per phase (reproducible). Phases recorded as done in `out` are read
-    back, not repeated. card: text for the generator's card. dtype: of the weights on disk when all is done
-    (storage.save_pretrained); between phases they are float32. Raises ConfigInvalid.
+    others. steps: instead of time, so many steps per phase (reproducible). machine: two cores by default.
+    larger_batches: factor for every phase's batch, for a device that a small one leaves idle. Phases recorded as done
+    in `out` are read back, not repeated. card: text for the generator's card. dtype: of the weights on disk when all is
+    done (storage.save_pretrained); between phases they are float32. Raises ConfigInvalid.
     """
     budgets = _budgets(phases, budget_minutes, steps)
-    if threads is not None:
-        torch.set_num_threads(threads)
+    machine = machine or Machine()
+    if machine.cores is not None:
+        torch.set_num_threads(machine.cores)
     done = _finished(out)
     if done:
         _read_back(generator, out / "generator")
-    patients = PublicPatients(generator, data)
+    patients = PublicPatients(generator, data, machine)
     training, validation = data.split(VALIDATION_SHARE, seed=seed)
     curve = CurveWriter(out / "curve.csv")
     anchors = build_anchors(generator.text_encoder)
-    run = _Run(generator, patients, anchors, training, validation, curve, progress, seed, threads)
+    run = _Run(generator, patients, anchors, training, validation, curve, progress, seed, larger_batches)
     for phase, budget in budgets.items():
         if phase in done:
             continue
@@ -92,22 +104,26 @@ def pretrain(
 
 def _train(phase: str, run: _Run, budget: PhaseBudget) -> None:
     """One phase, on features as the phases before it left them."""
-    shared: dict[str, Any] = {"training": run.training, "validation": run.validation, "budget": budget}
-    shared |= {"curve": run.curve, "progress": run.progress, "seed": run.seed}
+    generator, patients = run.generator, run.patients
     if phase in ("trunks", "guide"):
-        run.patients.encode()
-        run.patients.align()
-    if phase == "codec":
-        train_codecs(run.generator, run.patients, **shared)
-    elif phase == "text_codec":
-        if run.generator.text_flow is not None and len(run.patients.data.texts):
-            train_text_codec(run.generator, run.patients, **shared)
-    elif phase == "align":
-        train_align(run.generator, run.patients, anchors=run.anchors, threads=run.threads, **shared)
-    elif phase == "trunks":
-        train_trunks(run.generator, run.patients, threads=run.threads, **shared)
-    else:
-        train_guide(run.generator, run.patients, anchors=run.anchors, **shared)
+        patients.encode()
+        patients.align()
+    module, train, trained = _PHASES[phase]
+    told: dict[str, Any] = {"training": run.training, "validation": run.validation, "budget": budget}
+    told |= {"curve": run.curve, "seed": run.seed, "settings": run.settings(module.SETTINGS)}
+    if phase in ("align", "guide"):
+        told["anchors"] = run.anchors
+    if phase == "text_codec" and (generator.text_flow is None or not len(patients.data.texts)):
+        return
+    if not trained:  # a network of each flow, and each is sent to the machine by itself
+        train(generator, patients, progress=run.progress, **told)
+        return
+    patients.machine.run(
+        lambda progress: train(generator, patients, progress=progress, **told),
+        moves=[generator],
+        trains=[generator.get_submodule(name) for name in trained],
+        progress=run.progress,
+    )
 
 
 def _budgets(

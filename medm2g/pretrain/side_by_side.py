@@ -22,18 +22,17 @@ def side_by_side(
     jobs: Mapping[str, Job],
     *,
     budget: PhaseBudget,
-    threads: int | None,
+    at_once: int,
     progress: Progress,
     weights: Mapping[str, float] | None = None,
 ) -> int:
-    """Run every job, at most `threads` at once (None: one, on as many threads as torch has). Returns the steps made.
+    """Run every job, so many at once (one: on as many threads as torch has). Returns the steps made.
 
     weights: parts of the budget that each job gets, one by default; jobs start in the order given, so put the longest
     first. A job's result does not depend on how many run beside it, where the budget counts steps.
     """
     weights = dict.fromkeys(jobs, 1.0) if weights is None else dict(weights)
     parts = sum(weights[name] for name in jobs)
-    at_once = min(threads or 1, len(jobs))
     budgets = {name: _part(budget, weights[name], parts, at_once) for name in jobs}
     done = dict.fromkeys(jobs, 0.0)
 

@@ -45,7 +45,7 @@ class HospitalStyles(nn.Module):
     def forward(self, flow: str, hospitals: Tensor, jitter: Tensor) -> Tensor:
         """hospitals (b,) int64, jitter (b, w) standard normal -> (b, w)."""
         table = RATE * self.tables[flow]
-        spread = table.detach().std(0) if len(table) > 1 else torch.zeros(table.shape[1])
+        spread = table.detach().std(0) if len(table) > 1 else table.new_zeros(table.shape[1])
         return table[hospitals] + JITTER * spread * jitter
 
     @torch.no_grad()

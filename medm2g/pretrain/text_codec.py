@@ -14,7 +14,7 @@ from medm2g.errors import InputInvalid
 from medm2g.generator import Generator
 from medm2g.pretrain.curve import CurveWriter
 from medm2g.pretrain.data import PublicPatients
-from medm2g.pretrain.loop import PhaseBudget, PhaseSettings, Progress, no_progress, run_phase, training_only
+from medm2g.pretrain.loop import PhaseBudget, PhaseSettings, Progress, no_progress, random_of, run_phase, training_only
 
 SETTINGS = PhaseSettings(learning_rate=2e-3, batch_size=32, ema_decay=0.995)
 LATENT_NOISE = 0.3
@@ -44,13 +44,15 @@ def train_text_codec(
 
     def loss_of(chosen: Tensor, noise: float, random: torch.Generator) -> Tensor:
         longest = int(text.mask[chosen].sum(1).max())  # what is padding for all adds nothing but time
-        ids, mask = text.ids[chosen, :longest], text.mask[chosen, :longest]
-        latents = codec.encode_raw(text.tokens[chosen, :longest], mask)
+        chosen_parts = (part[chosen, :longest].to(generator.device) for part in (text.ids, text.mask, text.tokens))
+        ids, mask, tokens = chosen_parts
+        latents = codec.encode_raw(tokens, mask)
         return codec.reconstruction_loss(
             latents, ids, mask, words, latent_noise=noise, negatives=NEGATIVES, generator=random
         ).mean()
 
-    def batch_loss(step: int, random: torch.Generator) -> Tensor:
+    def batch_loss(step: int) -> Tensor:
+        random = random_of(seed, step)
         chosen = rows[torch.randint(len(rows), (settings.batch_size,), generator=random)]
         return loss_of(chosen, LATENT_NOISE, random)
 
@@ -70,11 +72,10 @@ def train_text_codec(
             budget=budget,
             curve=curve,
             progress=progress,
-            seed=seed,
         )
     with torch.no_grad():
-        parts = [codec.encode_raw(text.tokens[part], text.mask[part]) for part in rows.split(256)]
-        codec.scaling.fit(torch.cat(parts))
+        moved = ([whole[part].to(generator.device) for whole in (text.tokens, text.mask)] for part in rows.split(256))
+        codec.scaling.fit(torch.cat([codec.encode_raw(tokens, mask) for tokens, mask in moved]))
     return steps
 
 

@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 import torch
+from torch import nn
 
 from medm2g.generator import Generator
 from medm2g.pretrain.curve import CurveWriter
@@ -33,6 +34,8 @@ TOGETHER = 0.6
 """Part of a modality's budget in which its flows are one denoiser."""
 TEXT_STEPS = 1.5
 """Of an image denoiser's steps, where the budget counts steps: a step of the report's takes 0.6 of the time."""
+CT_STEPS = 2.0
+"""Likewise: one denoiser draws chests and heads, and what it shows is the last to become true (docs/LOG.md)."""
 SOURCE_PROMPTS = 0.1
 TEXT_SOURCE_PROMPTS = 0.6
 
@@ -50,6 +53,8 @@ class _Trunks:
     curve: CurveWriter
     settings: PhaseSettings
     seed: int
+    at_once: int
+    """Modalities that train beside each other."""
 
     def modality(self, flows: Sequence[str], budget: PhaseBudget, progress: Progress) -> int:
         """The flows of one modality: together first, where there are several, then each by itself."""
@@ -60,25 +65,43 @@ class _Trunks:
             steps = self.run(name, flows, _part(budget, TOGETHER), self.settings, _within(progress, 0.0, TOGETHER))
         alone = (1.0 - TOGETHER) / len(flows)
         settings = replace(self.settings, learning_rate=self.settings.learning_rate / 2)
-        for place, flow in enumerate(flows):
-            told = _within(progress, TOGETHER + place * alone, alone)
-            steps += self.run(f"trunks/{flow}", [flow], _part(budget, alone), settings, told)
-        return steps
+        jobs = {flow: partial(self._alone, flow, settings) for flow in flows}
+        told = _within(progress, TOGETHER, 1.0 - TOGETHER)
+        at_once = len(flows) if self.patients.machine.elsewhere else 1
+        apart = _part(budget, alone * len(flows))
+        return steps + side_by_side("trunks", jobs, budget=apart, at_once=at_once, progress=told)
+
+    def _alone(self, flow: str, settings: PhaseSettings, budget: PhaseBudget, progress: Progress) -> int:
+        return self.run(f"trunks/{flow}", [flow], budget, settings, progress)
 
     def run(
         self, phase: str, flows: Sequence[str], budget: PhaseBudget, settings: PhaseSettings, progress: Progress
     ) -> int:
         """Train the denoiser of these flows and their styles. Returns the steps made."""
+        styles = nn.ParameterDict({flow: self.styles.tables[flow] for flow in flows})
+        return self.patients.machine.run(
+            partial(self._train, phase, flows, budget, settings),
+            moves=[self.generator, self.styles],
+            trains=[self.generator.unets[flows[0]], styles],
+            progress=progress,
+        )
+
+    def _train(
+        self, phase: str, flows: Sequence[str], budget: PhaseBudget, settings: PhaseSettings, progress: Progress
+    ) -> int:
         share = TEXT_SOURCE_PROMPTS if self.generator.text_flow in flows else SOURCE_PROMPTS
         prompts = share if self.patients.aligned else 0.0
         stage = PublicDiffuseLoss(
             self.generator, self.patients, flows=self.flows, styles=self.styles, source_prompts=prompts
         )
-        size = settings.batch_size
+        size, workers = settings.batch_size, self.patients.machine.workers(self.at_once)
+        batches = StageBatches(
+            stage, self.patients, flows, self.training, batch_size=size, seed=self.seed, workers=workers
+        )
         return run_phase(
             phase,
             [*self.generator.unets[flows[0]].parameters(), *(self.styles.tables[flow] for flow in flows)],
-            batch_loss=StageBatches(stage, self.patients, flows, self.training, batch_size=size).loss,
+            batch_loss=batches.loss,
             validation_loss=FixedValidation(
                 StageBatches(stage, self.patients, flows, self.validation, batch_size=size)
             ),
@@ -86,7 +109,6 @@ class _Trunks:
             budget=budget,
             curve=self.curve,
             progress=progress,
-            seed=self.seed,
         )
 
 
@@ -101,19 +123,19 @@ def train_trunks(
     settings: PhaseSettings = SETTINGS,
     progress: Progress = no_progress,
     seed: int = 0,
-    threads: int | None = None,
 ) -> int:
     """Train the denoisers of the flows that have latents. Returns the steps made, over all flows together."""
     flows = tuple(flow for flow in generator.flows if flow in patients.latents)
     styles = HospitalStyles(generator, 1 + patients.last_hospital, seed=seed)
-    trunks = _Trunks(generator, patients, styles, flows, training, validation, curve, settings, seed)
     modalities = sorted(_modalities(flows), key=len, reverse=True)  # the longest first, the others beside it
+    at_once = patients.machine.at_once(len(modalities))
+    trunks = _Trunks(generator, patients, styles, flows, training, validation, curve, settings, seed, at_once)
     jobs = {modality_of(own[0]): partial(trunks.modality, own) for own in modalities}
-    counted = {generator.text_flow: TEXT_STEPS} if budget.steps is not None else {}
+    counted = {generator.text_flow: TEXT_STEPS, "ct": CT_STEPS} if budget.steps is not None else {}
     weights = {modality_of(own[0]): sum(counted.get(flow, 1.0) for flow in own) for own in modalities}
     own = [value for flow in flows for value in (*generator.unets[flow].parameters(), styles.tables[flow])]
     with training_only(generator, own):
-        steps = side_by_side("trunks", jobs, weights=weights, budget=budget, threads=threads, progress=progress)
+        steps = side_by_side("trunks", jobs, weights=weights, budget=budget, at_once=at_once, progress=progress)
     styles.fold(generator)
     return steps
 

@@ -21,7 +21,7 @@ from medm2g.alignment import Aligned
 from medm2g.anchors import AnchorBank
 from medm2g.generator import Generator
 from medm2g.losses import AnchoredInfoNCE, SpatialInvariance
-from medm2g.stages.draws import TemplateFeatures, choose_rows, report_row, sentence_of
+from medm2g.stages.draws import choose_rows, report_row, sentence_of
 from medm2g.stages.source import PatientRecords, PatientSource, Term
 from medm2g.stages.stage import Stage
 from medm2g.views import draw_settings, photometric
@@ -48,7 +48,6 @@ class AlignLoss(Stage):
         self.records_per_patient, self.invariance_weight = records_per_patient, invariance_weight
         self.contrast, self.invariance = AnchoredInfoNCE(anchors), SpatialInvariance()
         self.token_norm = anchors.token_norm
-        self._templates = TemplateFeatures(generator)
 
     def touched(self, kind: str) -> tuple[str, ...]:
         """The whole of `alignment/<flow>`."""
@@ -81,7 +80,7 @@ class AlignLoss(Stage):
         if report >= 0:
             return records.text_pooled[report], True
         sentence = sentence_of(records, flow, row)
-        return self._templates(sentence)[2], bool(sentence)
+        return self.templates(sentence)[2], bool(sentence)
 
     def row_losses(self, kind: str, parameters: Mapping[str, Tensor], tensors: Mapping[str, Tensor]) -> Tensor:
         """(r,)"""

@@ -24,7 +24,6 @@ from medm2g.generator import Generator
 from medm2g.losses import DenoisingLoss
 from medm2g.stages.draws import (
     Context,
-    TemplateFeatures,
     aligned_rows,
     choose_rows,
     coin,
@@ -67,7 +66,6 @@ class DiffuseLoss(Stage):
         self.conditioning_dropout, self.source_prompts = conditioning_dropout, source_prompts
         self.denoising = DenoisingLoss(min_snr_gamma=min_snr_gamma)
         self.spelling = generator.text_flow is not None
-        self._templates = TemplateFeatures(generator)
 
     def touched(self, kind: str) -> tuple[str, ...]:
         """The flow's style and the trainable subset of its denoiser."""
@@ -139,7 +137,7 @@ class DiffuseLoss(Stage):
         report = -1 if flow == self.generator.text_flow else report_row(records, flow, row)
         if report >= 0 and not dropped and not plain:
             return records.text_tokens[report], records.text_mask[report]
-        return self._templates("" if dropped else sentence_of(records, flow, row))[:2]
+        return self.templates("" if dropped else sentence_of(records, flow, row))[:2]
 
     def style(self, kind: str, tensors: Mapping[str, Tensor]) -> Tensor | None:
         """(r * k, w) where rows have styles of their own (public pre-training); None for the flow's own."""

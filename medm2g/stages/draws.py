@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import torch
 from torch import Tensor
 
@@ -42,6 +44,11 @@ class TemplateFeatures:
     def __init__(self, generator: Generator) -> None:
         self._generator = generator
         self._known: dict[str, tuple[Tensor, Tensor, Tensor]] = {}
+
+    def learn(self, sentences: Iterable[str]) -> None:
+        """Encode these now, and the null text: whoever draws them later needs no network."""
+        for sentence in ("", *sentences):
+            self(sentence)
 
     def __call__(self, sentence: str) -> tuple[Tensor, Tensor, Tensor]:
         """tokens (64, 384) float16, mask (64,) uint8, pooled (384,); the empty sentence is the null text."""

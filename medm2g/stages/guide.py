@@ -20,7 +20,7 @@ from torch import Tensor
 from medm2g.anchors import AnchorBank
 from medm2g.generator import Generator
 from medm2g.losses import AnchoredInfoNCE, DenoisingLoss
-from medm2g.stages.draws import TemplateFeatures, choose_rows, stratified_timesteps
+from medm2g.stages.draws import choose_rows, stratified_timesteps
 from medm2g.stages.joint import JointDraw, alone_term, one_examination, target_term
 from medm2g.stages.roles import choose_targets, draw_roles
 from medm2g.stages.source import PatientRecords, PatientSource, Term
@@ -52,7 +52,6 @@ class GuideLoss(Stage):
         self.conditioning_dropout, self.targets_per_patient = conditioning_dropout, targets_per_patient
         self.contrast_weight = contrast_weight
         self.denoising, self.contrast = DenoisingLoss(), AnchoredInfoNCE(anchors)
-        self._templates = TemplateFeatures(generator)
 
     def others(self, flow: str) -> tuple[str, ...]:
         """The site's other flows, in the configuration's order: those that a target may hear."""
@@ -109,7 +108,7 @@ class GuideLoss(Stage):
         return JointDraw(
             self.generator,
             records,
-            self._templates,
+            self.templates,
             held=held,
             first=first,
             rows=rows.repeat_interleave(self.timestep_draws),

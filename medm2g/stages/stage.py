@@ -13,6 +13,7 @@ from torch.func import functional_call
 
 from medm2g.errors import InputInvalid
 from medm2g.generator import Generator
+from medm2g.stages.draws import TemplateFeatures
 from medm2g.stages.source import PatientSource, Term
 
 #: What of one flow each pure call reads: modules, and parameters that stand alone.
@@ -35,6 +36,7 @@ class Stage(ABC):
         self.flows = tuple(flow for flow in generator.flows if flow in flows)
         self.timesteps = generator.config.num_train_timesteps
         self.image_flows = tuple(flow for flow in self.flows if flow in generator.image_flows)
+        self.templates = TemplateFeatures(generator)
         self._read: dict[tuple[str, str], dict[str, nn.Parameter]] = {}
         self.flow_weights: Mapping[str, float] = {}
         """Public factors of the losses of flows; 1 where none is given."""

@@ -13,7 +13,7 @@ import torch
 from medm2g import FlowConfig, Generator, preset
 from medm2g.anchors import build_anchors
 from medm2g.errors import ConfigInvalid, FolderInvalid, InputInvalid
-from medm2g.pretrain import PHASES, PhaseBudget, PublicData, PublicPatients, pretrain
+from medm2g.pretrain import PHASES, Machine, PhaseBudget, PublicData, PublicPatients, pretrain
 from medm2g.pretrain import run as run_module
 from medm2g.pretrain.curve import COLUMNS
 from medm2g.pretrain.loop import Average, no_progress, training_only
@@ -22,6 +22,7 @@ from medm2g.text_encoder import TextEncoder
 
 FLOWS = (FlowConfig("xray"), FlowConfig("ct"), FlowConfig("text", "text"))
 PATIENTS = 12
+ONE = Machine(cores=None)
 PART = {"codec": "codecs.", "text_codec": "codecs.text.", "align": "alignment.", "trunks": "unets."}
 
 
@@ -83,7 +84,7 @@ def test_every_phase_trains_its_own_part_and_the_curve_tells(
 
     monkeypatch.setattr(run_module, "_train", watched)
     told: list[tuple[str, float]] = []
-    pretrain(generator, _data(), out=tmp_path, steps=STEPS, threads=None, progress=lambda p, d, s: told.append((p, d)))
+    pretrain(generator, _data(), out=tmp_path, steps=STEPS, machine=ONE, progress=lambda p, d, s: told.append((p, d)))
     assert list(moved) == list(PHASES)
     for phase, prefix in parts.items():
         assert moved[phase] and all(key.startswith(prefix) for key in moved[phase])
@@ -103,12 +104,12 @@ def test_every_phase_trains_its_own_part_and_the_curve_tells(
 
 def test_finished_phases_are_read_back_and_not_repeated(fresh: Callable[[], Generator], tmp_path: Path) -> None:
     steps = dict.fromkeys(PHASES, 1)
-    first = pretrain(fresh(), _data(), out=tmp_path, steps=steps, phases=("codec", "text_codec"), threads=None)
+    first = pretrain(fresh(), _data(), out=tmp_path, steps=steps, phases=("codec", "text_codec"), machine=ONE)
     rows = _rows(tmp_path / "curve.csv")
-    resumed = pretrain(fresh(), _data(), out=tmp_path, steps=steps, threads=None)
+    resumed = pretrain(fresh(), _data(), out=tmp_path, steps=steps, machine=ONE)
     after = _rows(tmp_path / "curve.csv")
     assert after[: len(rows)] == rows and not {"codec", "text_codec"} & {row["phase"] for row in after[len(rows) :]}
-    whole = pretrain(fresh(), _data(), out=tmp_path / "whole", steps=steps, threads=None)
+    whole = pretrain(fresh(), _data(), out=tmp_path / "whole", steps=steps, machine=ONE)
     assert not _changed(_state(resumed), _state(whole))  # as if it had never stopped
     assert all(not key.startswith("codecs.") for key in _changed(_state(first), _state(resumed)))
 
@@ -123,8 +124,8 @@ def test_training_side_by_side_gives_what_training_in_turn_gives(
     made = []
     for threads in (1, 3):
         generator = Generator.from_pretrained(tmp_path / "first" / "generator", text_encoder=first.text_encoder)
-        out = tmp_path / str(threads)
-        made.append(pretrain(generator, _data(), out=out, steps=steps, phases=("align", "trunks"), threads=threads))
+        out, machine = tmp_path / str(threads), Machine(cores=threads)
+        made.append(pretrain(generator, _data(), out=out, steps=steps, phases=("align", "trunks"), machine=machine))
         assert {row["phase"] for row in _rows(out / "curve.csv")} >= {"align/xray", "align/ct", "trunks/text"}
     for name, value in made[0].state_dict().items():
         torch.testing.assert_close(made[1].state_dict()[name], value, atol=1e-4, rtol=1e-3)
@@ -140,7 +141,7 @@ def test_a_part_that_fails_beside_others_is_heard() -> None:
             "trunks",
             {"a": lambda budget, progress: 1, "b": fail},
             budget=PhaseBudget(steps=2),
-            threads=2,
+            at_once=2,
             progress=no_progress,
         )
 
@@ -148,16 +149,16 @@ def test_a_part_that_fails_beside_others_is_heard() -> None:
 def test_a_folder_of_another_make_is_refused(
     fresh: Callable[[], Generator], text_encoder: TextEncoder, tmp_path: Path
 ) -> None:
-    pretrain(fresh(), _data(), out=tmp_path, steps={"codec": 1}, phases=("codec",), threads=None)
+    pretrain(fresh(), _data(), out=tmp_path, steps={"codec": 1}, phases=("codec",), machine=ONE)
     other = Generator(preset("tiny", flows=FLOWS, environment_width=24), text_encoder)
     with pytest.raises(FolderInvalid, match="other sizes"):
-        pretrain(other, _data(), out=tmp_path, steps={"codec": 1}, phases=("codec",), threads=None)
+        pretrain(other, _data(), out=tmp_path, steps={"codec": 1}, phases=("codec",), machine=ONE)
 
 
 def test_all_flows_get_the_one_codec_and_scalings_of_their_own(fresh: Callable[[], Generator], tmp_path: Path) -> None:
     data = _data()
     data.images["ct"][:] = data.images["ct"] * 0.5  # type: ignore[index]
-    generator = pretrain(fresh(), data, out=tmp_path, steps={"codec": 5}, phases=("codec",), threads=None)
+    generator = pretrain(fresh(), data, out=tmp_path, steps={"codec": 5}, phases=("codec",), machine=ONE)
     xray, ct = generator.image_codec("xray"), generator.image_codec("ct")
     for mine, theirs in zip(xray.autoencoder.parameters(), ct.autoencoder.parameters(), strict=True):
         assert torch.equal(mine, theirs)
@@ -176,7 +177,7 @@ def test_a_budget_is_time_or_steps(fresh: Callable[[], Generator], tmp_path: Pat
     with pytest.raises(ConfigInvalid, match="no pre-training phase"):
         pretrain(fresh(), _data(), out=tmp_path, budget_minutes=1, phases=("distil",))
     generator = fresh()
-    pretrain(generator, _data(), out=tmp_path, budget_minutes=1 / 60, phases=("codec",), threads=None)
+    pretrain(generator, _data(), out=tmp_path, budget_minutes=1 / 60, phases=("codec",), machine=ONE)
     assert 0.9 < float(_rows(tmp_path / "curve.csv")[-1]["seconds"]) < 10
 
 

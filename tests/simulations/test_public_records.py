@@ -80,7 +80,7 @@ def test_a_folder_without_images_of_the_flows_is_refused(tmp_path: Path, export:
 def test_pretraining_on_a_folder_leaves_a_generator_with_its_curve(export: Path, tmp_path: Path) -> None:
     (tmp_path / "more.txt").write_text("Normal knee.\n\nFractured rib.\n", encoding="utf-8")
     more = tmp_path / "more.txt"
-    options = PretrainOptions(tmp_path / "out", data=export, text=more, minutes=0.02, seed=3, threads=1)
+    options = PretrainOptions(tmp_path / "out", data=export, text=more, minutes=0.02, seed=3, cores=1)
     left = pretrain_generator(options, progress=QUIET)
     generator = Generator.from_pretrained(left["generator"])
     assert generator.flows == Generator(preset("tiny"), generator.text_encoder).flows

@@ -213,13 +213,15 @@ def pretrain(
     half: Annotated[bool, typer.Option("--half", help="Write the weights in 16 bits, as shipped.")] = False,
     device: Annotated[str, typer.Option(help="cpu, or cuda where torch sees a device.")] = "cpu",
     cores: Annotated[int, typer.Option(min=1, help="Processor cores to use.")] = 2,
-    larger_batches: Annotated[int, typer.Option(min=1, help="Factor for batches; 6 fills a large device.")] = 1,
+    larger_batches: Annotated[int, typer.Option(min=1, help="Factor for batches, for a large device.")] = 1,
     as_json: Json = False,
 ) -> None:
     """Train the public parts (codecs, trunks, initial groups) on public data or phantoms."""
     from privacy.allocator import keep_freed_memory
 
     keep_freed_memory()
+    # diffusers asks for a device when it is imported; the answer must not open it, or no fork of this process could
+    os.environ.setdefault("PYTORCH_NVML_BASED_CUDA_CHECK", "1")
     from simulations.pretrain_command import PretrainOptions, pretrain_generator
 
     options = PretrainOptions(

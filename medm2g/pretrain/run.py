@@ -88,7 +88,7 @@ def pretrain(
     patients = PublicPatients(generator, data, machine)
     training, validation = data.split(VALIDATION_SHARE, seed=seed)
     curve = CurveWriter(out / "curve.csv")
-    anchors = build_anchors(generator.text_encoder)
+    anchors = machine.run(lambda _: build_anchors(generator.text_encoder), moves=[], trains=[])
     run = _Run(generator, patients, anchors, training, validation, curve, progress, seed, larger_batches)
     for phase, budget in budgets.items():
         if phase in done:

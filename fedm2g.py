@@ -154,19 +154,27 @@ def generate(
 def evaluate(
     generator: Annotated[str, typer.Argument(help="A generator folder, or `shipped`.")],
     data: Annotated[Path, typer.Option(help="Image folder with index.csv, or a DICOM tree of `fedm2g phantoms`.")],
+    encoder: Annotated[
+        list[Path] | None, typer.Option(help="Folder of a further image encoder to compare by; repeatable.")
+    ] = None,
+    per_flow: Annotated[int, typer.Option(min=16, help="Records of each flow, and as many generated.")] = 256,
+    samples: Annotated[int, typer.Option(min=1, help="Samples of each translation, for their mean.")] = 8,
     seed: Annotated[int, typer.Option(help="Seed of the sampling noise.")] = 0,
     as_json: Json = False,
 ) -> None:
-    """Compare what a generator makes with real records: Fréchet distance per flow, PSNR and SSIM of translations."""
+    """Compare what a generator makes with real records: look, meaning, reports, translations, use for teaching."""
     _check_generator(generator)
-    from simulations.evaluate_folder import evaluate_folder, table
+    from simulations.evaluate.folder import EvaluateOptions, evaluate_folder
+    from simulations.evaluate.tables import tables
 
+    options = EvaluateOptions(generator, data, seed, per_flow, samples, tuple(encoder or ()))
     with _progress(as_json) as progress:
-        figures = evaluate_folder(generator, data, seed=seed, progress=progress)
+        figures = evaluate_folder(options, progress=progress)
     if as_json:
         _print_json(figures)
     else:
-        _console().print(table(figures))
+        for table in tables(figures):
+            _console().print(table)
 
 
 @app.command()

@@ -112,16 +112,22 @@ class OmniscientReferee:
         reports = self.held_out.reports
         if len(reports) < FEWEST:
             return _too_few(self.held_out.missing.get(flow))
-        encode = pipeline.generator.text_encoder
-        truth = self._report_features(encode([report.text for report in reports]).pooled)
         frechet, accuracy = [], []
         for seed in seeds:
             written = self.write_reports(pipeline, flow, reports, seed=seed)
-            frechet.append(frechet_distance(truth, self._report_features(encode(written).pooled)))
+            frechet.append(self.report_distance(pipeline.generator, written))
             if (right := _share_of_reports_right(written, reports)) is not None:
                 accuracy.append(right)
         reason = "" if accuracy else "The findings of the held-out records are not known by side."
         return FlowQuality(tuple(frechet), tuple(accuracy), accuracy_reason=reason)
+
+    def report_distance(self, generator: Generator, written: Sequence[str]) -> float:
+        """Fréchet distance between written reports and the held-out ones."""
+        told, made = (
+            self._report_features(generator.text_encoder(list(texts)).pooled.float())
+            for texts in ([report.text for report in self.held_out.reports], written)
+        )
+        return frechet_distance(told, made)
 
     def held_out_accuracy(self) -> dict[str, float]:
         """What the referee reaches on the held-out originals themselves: the ceiling of the accuracies."""

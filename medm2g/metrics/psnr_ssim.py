@@ -1,4 +1,4 @@
-"""PSNR and SSIM of translated images against their true partner, on unit images in [-1, 1] (torchmetrics)."""
+"""PSNR, SSIM and NMSE of translated images against their true partner, on unit images in [-1, 1] (torchmetrics)."""
 
 from __future__ import annotations
 
@@ -19,6 +19,8 @@ class PairedQuality:
     """Decibels."""
     ssim: float
     """At most 1."""
+    nmse: float
+    """Squared error over the truth's squared norm, black being zero (fastMRI, arXiv 1811.08839 §5)."""
     pairs: int
 
 
@@ -32,4 +34,6 @@ def paired_quality(generated: torch.Tensor, truth: torch.Tensor) -> PairedQualit
     psnr = peak_signal_noise_ratio(generated, truth, data_range=DATA_RANGE, dim=(1, 2, 3), reduction="elementwise_mean")
     ssim = structural_similarity_index_measure(generated, truth, data_range=DATA_RANGE)
     assert isinstance(ssim, torch.Tensor)
-    return PairedQuality(psnr=float(psnr), ssim=float(ssim), pairs=len(truth))
+    error, size = (generated - truth).square(), (truth + 1).square()
+    nmse = (error.flatten(1).sum(1) / size.flatten(1).sum(1).clamp_min(1e-12)).mean()
+    return PairedQuality(psnr=float(psnr), ssim=float(ssim), nmse=float(nmse), pairs=len(truth))

@@ -95,24 +95,31 @@ class Referee(nn.Module):
         """Label numbers (n,), into `config.labels`, of unit images of one flow."""
         return self.judge(flow, images)[1]
 
-    @torch.inference_mode()
+    def probabilities(self, flow: str, images: Tensor | npt.NDArray[np.floating]) -> npt.NDArray[np.float32]:
+        """(n, labels) of unit images of one flow; zero for labels that the flow was not taught."""
+        return torch.as_tensor(self._read(flow, images)[1]).softmax(1).numpy()
+
     def judge(
         self, flow: str, images: Tensor | npt.NDArray[np.floating]
     ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
         """Features (n, 48) and label numbers (n,) in one pass. Raises ValueError for a flow it was not taught."""
+        features, logits = self._read(flow, images)
+        return features, logits.argmax(1)
+
+    @torch.inference_mode()
+    def _read(
+        self, flow: str, images: Tensor | npt.NDArray[np.floating]
+    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
         size = self.config.image_size
         if flow not in self.config.flows:
             raise ValueError(f"the referee knows the flows {list(self.config.flows)}, not {flow}")
         pixels = torch.as_tensor(np.asarray(images), dtype=torch.float32).reshape(-1, 1, *images.shape[-2:])
         if pixels.shape[-1] != size:
             pixels = nn.functional.interpolate(pixels, size=(size, size), mode="bilinear", antialias=True)
-        features, labels = [], []
-        for chunk in pixels.clamp(-1, 1).split(_CHUNK):
-            number = torch.full((len(chunk),), self.config.flows.index(flow))
-            chunk_features, logits = self(chunk, number)
-            features.append(chunk_features)
-            labels.append(logits.argmax(dim=1))
-        return torch.cat(features).numpy(), torch.cat(labels).numpy()
+        number = self.config.flows.index(flow)
+        read = [self(chunk, torch.full((len(chunk),), number)) for chunk in pixels.clamp(-1, 1).split(_CHUNK)]
+        features, logits = (torch.cat(parts).numpy() for parts in zip(*read, strict=True))
+        return features, logits
 
     def save(self, folder: Path) -> None:
         """Write `referee.json` and `referee.safetensors` (fp16)."""

@@ -1,4 +1,4 @@
-"""`fedm2g pretrain --data` and `fedm2g evaluate`: a folder of records, read by a hospital's road."""
+"""`fedm2g pretrain --data`: a folder of records, read by a hospital's road."""
 
 from __future__ import annotations
 
@@ -17,7 +17,6 @@ from medm2g.errors import ConfigInvalid
 from medm2g.generator import Generator
 from protocol.study import DEFAULT_FLOWS
 from simulations.errors import InputInvalid
-from simulations.evaluate_folder import evaluate_folder, table
 from simulations.phantoms.export import export_hospital
 from simulations.pretrain_command import PretrainOptions, pretrain_generator
 from simulations.public_records import public_records, with_sentences
@@ -30,13 +29,6 @@ QUIET = Progress(disable=True)
 def export(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("export")
     export_hospital(folder, patients=PATIENTS, seed=4, population="hospital-university")
-    return folder
-
-
-@pytest.fixture(scope="module")
-def untrained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("generators") / "random"
-    Generator(preset("tiny")).save_pretrained(folder)
     return folder
 
 
@@ -67,12 +59,10 @@ def test_more_sentences_belong_to_nobody_else(export: Path) -> None:
     assert with_sentences(data, []) is data
 
 
-def test_a_folder_without_images_of_the_flows_is_refused(tmp_path: Path, export: Path, untrained: Path) -> None:
+def test_a_folder_without_images_of_the_flows_is_refused(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("nothing", encoding="utf-8")
     with pytest.raises(InputInvalid, match="no image of the study's flows"):
         public_records(tmp_path, DEFAULT_FLOWS, size=64)
-    with pytest.raises(InputInvalid, match="no image of the generator's flows"):
-        evaluate_folder(str(untrained), tmp_path, seed=1, progress=QUIET)
     with pytest.raises(InputInvalid, match="no folder"):
         pretrain_generator(PretrainOptions(tmp_path / "out", data=tmp_path / "absent"), progress=QUIET)
 
@@ -91,20 +81,6 @@ def test_pretraining_on_a_folder_leaves_a_generator_with_its_curve(export: Path,
     pretrain_generator(replace(options, half=True), progress=QUIET)  # finished: read back, nothing repeated, saved anew
     weights = [load_file(path) for path in (tmp_path / "out" / "generator" / "groups").rglob("*.safetensors")]
     assert {tensor.dtype for tensors in weights for tensor in tensors.values()} == {torch.float16}
-
-
-def test_a_generator_is_measured_against_a_folder_the_same_every_time(tmp_path: Path, untrained: Path) -> None:
-    export_hospital(tmp_path, patients=PATIENTS, seed=5, population="hospital-mri")
-    figures = evaluate_folder(str(untrained), tmp_path, seed=5, progress=QUIET)
-    for flow, values in figures["flows"].items():
-        held = flow.startswith("mri")
-        assert (values["frechet"] is not None) == held, flow
-        assert values["records"] == PATIENTS if held else values["reason"]
-    assert len(figures["translations"]) == 6
-    route = figures["translations"]["mri_t1->mri_t2"]
-    assert route["pairs"] == PATIENTS and route["psnr"] < 25 and -1 <= route["ssim"] < 0.9  # it is untrained
-    assert len(table(figures).rows) == len(figures["flows"]) + len(figures["translations"])
-    assert evaluate_folder(str(untrained), tmp_path, seed=5, progress=QUIET) == figures
 
 
 def test_steps_are_given_for_every_phase(export: Path, tmp_path: Path) -> None:

@@ -1,0 +1,154 @@
+"""A generator against a folder of records, read by a hospital's road into a store that lasts as long as this."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.progress import Progress
+
+from medm2g.anchors import build_anchors
+from medm2g.generator import Generator
+from medm2g.metrics.encoders import ImageEncoder, RefereeEncoder, folder_encoder
+from medm2g.metrics.finding_scores import name_of
+from medm2g.metrics.referee import SHIPPED, Referee
+from medm2g.metrics.report_features import ReportFeatures
+from medm2g.sampling import AnyToAnyPipeline
+from protocol.study import DEFAULT_FLOWS, SiteSpec, StageSpec, Study
+from simulations.errors import InputInvalid
+from simulations.evaluate import images, meaning, reports, translations, utility
+from simulations.evaluation import FEWEST, EvaluationSettings, OmniscientReferee
+from simulations.folder_store import folder_store
+from simulations.generators import open_generator
+from simulations.held_out import HeldOut
+from simulations.held_out_records import HeldOutRecords
+
+MOST_PER_FLOW = 256
+TOO_FEW = f"Fewer than {FEWEST} records of this flow."
+
+
+@dataclass(frozen=True)
+class EvaluateOptions:
+    """One call of the command."""
+
+    generator: str
+    data: Path
+    seed: int = 0
+    per_flow: int = MOST_PER_FLOW
+    """Records of each flow, and as many generated ones."""
+    samples: int = translations.SAMPLES
+    """Of each translation, for their mean."""
+    encoders: Sequence[Path] = ()
+    """Folders of image encoders to compare by, beside the referee and the pixels."""
+    referee_folder: Path = SHIPPED
+
+
+@dataclass(frozen=True)
+class _Bench:
+    """What every figure needs."""
+
+    options: EvaluateOptions
+    generator: Generator
+    held_out: HeldOut
+    settings: EvaluationSettings
+    referee: Referee
+    judge: OmniscientReferee
+    encoders: list[ImageEncoder]
+    progress: Progress
+
+
+def evaluate_folder(options: EvaluateOptions, *, progress: Progress) -> dict[str, Any]:
+    """Figures by flow, by translation and of reports. Raises InputInvalid, MedM2GError."""
+    bench = _bench(options, progress)
+    flows = _flows(bench)
+    written = _reports(bench)
+    text_flow = bench.generator.text_flow
+    if text_flow is not None:
+        flows[text_flow] |= written
+    bar = progress.add_task("translating", total=len(translations.routes(bench.generator.image_flows)))
+    return {
+        "sampling": bench.settings.as_record() | {"per_flow": options.per_flow, "samples": options.samples},
+        "flows": flows,
+        "translations": translations.translation_figures(
+            bench.generator,
+            bench.held_out.pairs,
+            bench.settings,
+            seed=options.seed,
+            samples=options.samples,
+            on_route=lambda: progress.advance(bar),
+        ),
+    }
+
+
+def _bench(options: EvaluateOptions, progress: Progress) -> _Bench:
+    generator = open_generator(options.generator)
+    if not options.data.exists():
+        raise InputInvalid(f"There is no folder {options.data}: give --data a folder of images or DICOM.")
+    encoders = [folder_encoder(folder) for folder in options.encoders]
+    referee = Referee.load(options.referee_folder)
+    held_out = _read(options, generator, referee, progress)
+    if not held_out.flows:
+        raise InputInvalid("The folder holds no image of the generator's flows: see `fedm2g site ingest` for reasons.")
+    settings = EvaluationSettings(sampling_seeds=(options.seed,))
+    settings.prepared(generator)
+    report_features = ReportFeatures.load(options.referee_folder)
+    judge = OmniscientReferee(held_out, settings, referee=referee, report_features=report_features)
+    return _Bench(
+        options, generator, held_out, settings, referee, judge, [RefereeEncoder(referee), *encoders], progress
+    )
+
+
+def _read(options: EvaluateOptions, generator: Generator, referee: Referee, progress: Progress) -> HeldOut:
+    bar = progress.add_task("reading records", total=None)
+    labels, taught = referee.config.labels, referee.config.flow_labels
+    findings = {flow: {name_of(labels[number]) for number in numbers} for flow, numbers in taught.items()}
+    records = HeldOutRecords(_study_of(generator), findings)
+    with folder_store(
+        options.data,
+        size=generator.config.image_size,
+        progress=lambda seen, total: progress.update(bar, completed=seen, total=total),
+    ) as store:
+        records.add(store, store.patients(), generator.flows)
+    return records.held_out(per_flow=options.per_flow)
+
+
+def _study_of(generator: Generator) -> Study:
+    """The default flows as far as the generator has them: only their tone curves matter here."""
+    flows = tuple(flow for flow in DEFAULT_FLOWS if flow.name in generator.flows)
+    site = SiteSpec(name="folder", flows=tuple(flow.name for flow in flows), declared_patients=1)
+    return Study(name="evaluation", flows=flows, sites=(site,), stages=(StageSpec(name="diffuse"),))
+
+
+def _flows(bench: _Bench) -> dict[str, dict[str, Any]]:
+    """Of every image flow, and the place of the text flow."""
+    generator, held_out, options = bench.generator, bench.held_out, bench.options
+    pipeline, anchors = AnyToAnyPipeline(generator), build_anchors(generator.text_encoder)
+    bar = bench.progress.add_task("judging images", total=len(generator.image_flows))
+    figures: dict[str, dict[str, Any]] = {flow: {"records": 0, "frechet": None} for flow in generator.flows}
+    for flow in generator.image_flows:
+        held, own = held_out.flows.get(flow), figures[flow]
+        if held is None or len(held.images) < FEWEST:
+            own |= {"records": 0 if held is None else len(held.images), "reason": held_out.missing.get(flow, TOO_FEW)}
+        else:
+            made = bench.judge.generate_images(pipeline, flow, held.prompts, seed=options.seed)
+            own |= {"records": len(held.images)} | images.image_figures(flow, held.images, made, bench.encoders)
+            own["frechet"] = own["encoders"]["referee"]["frechet"]
+            own["findings"] = meaning.finding_figures(flow, held, made, bench.referee)
+            own["utility"] = utility.utility_figures(flow, held, made, seed=options.seed)
+            own["retrieval"] = meaning.retrieval_figures(generator, flow, list(held_out.reports), anchors)
+        bench.progress.advance(bar)
+    return figures
+
+
+def _reports(bench: _Bench) -> dict[str, Any]:
+    """Of the text flow: the distance between written and true reports, their findings and their words."""
+    generator, told = bench.generator, bench.held_out.reports
+    if generator.text_flow is None or len(told) < FEWEST:
+        return {"records": len(told), "reason": bench.held_out.missing.get(generator.text_flow or "", TOO_FEW)}
+    pipeline = AnyToAnyPipeline(generator)
+    written = bench.judge.write_reports(pipeline, generator.text_flow, told, seed=bench.options.seed)
+    return {"records": len(told), "frechet": bench.judge.report_distance(generator, written)} | {
+        "reports": reports.report_figures(generator, told, written)
+    }

@@ -1,0 +1,95 @@
+"""One flow into another: every ordered pair, and every contrast of a modality from all its others.
+
+A sample of the right distribution is 3 dB below the mean of that distribution, which is what squared error rewards: so
+both are given, one sample and the mean of `SAMPLES`, beside what the codec alone makes of the truth.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from itertools import permutations
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from medm2g.generator import Generator
+from medm2g.metrics.psnr_ssim import PairedQuality, paired_quality
+from medm2g.sampling import AnyToAnyPipeline
+from simulations.evaluation import EvaluationSettings
+from simulations.held_out import HeldOutPair
+
+MOST_PAIRS = 64
+FEWEST_PAIRS = 4
+SAMPLES = 8
+Route = tuple[tuple[str, ...], str]
+
+
+def routes(flows: Sequence[str]) -> list[Route]:
+    """Sources and target: 1 -> 1 for every ordered pair; all others -> 1 where a modality has three flows or more."""
+    pairs: list[Route] = [((source,), target) for source, target in permutations(flows, 2)]
+    many: list[Route] = []
+    for target in flows:
+        others = tuple(flow for flow in flows if flow != target and _modality(flow) == _modality(target))
+        if len(others) > 1:
+            many.append((others, target))
+    return pairs + many
+
+
+def name_of(route: Route) -> str:
+    """`mri_t1+mri_t2->mri_flair`."""
+    return f"{'+'.join(route[0])}->{route[1]}"
+
+
+def translation_figures(
+    generator: Generator,
+    pairs: Sequence[HeldOutPair],
+    settings: EvaluationSettings,
+    *,
+    seed: int,
+    samples: int = SAMPLES,
+    on_route: Callable[[], None] = lambda: None,
+) -> dict[str, dict[str, Any]]:
+    """By route; those for which too few patients have all of its flows are left out."""
+    pipeline, figures = AnyToAnyPipeline(generator), {}
+    for route in routes(generator.image_flows):
+        sources, target = route
+        own = [pair.images for pair in pairs if {*sources, target} <= set(pair.images)][:MOST_PAIRS]
+        if len(own) >= FEWEST_PAIRS:
+            given = {flow: _stacked(images[flow] for images in own) for flow in sources}
+            made = pipeline(
+                [target],
+                sources=given,
+                count=samples,
+                num_inference_steps=settings.num_inference_steps,
+                guidance_scale=settings.guidance_scale,
+                generator=torch.Generator().manual_seed(seed),
+            )[target]
+            assert isinstance(made, Tensor)
+            drawn = made.float().unflatten(0, (len(own), samples))  # (pairs, samples, 1, s, s)
+            truth = _stacked(images[target] for images in own)
+            figures[name_of(route)] = {
+                "pairs": len(own),
+                **_record(paired_quality(drawn[:, 0], truth)),
+                f"mean_of_{samples}": _record(paired_quality(drawn.mean(1), truth)),
+                "codec": _record(paired_quality(_through_codec(generator, target, truth), truth)),
+            }
+        on_route()
+    return figures
+
+
+def _through_codec(generator: Generator, flow: str, images: Tensor) -> Tensor:
+    return generator.decode_image(flow, generator.encode_image(flow, images)).float()
+
+
+def _record(quality: PairedQuality) -> dict[str, float]:
+    return {"psnr": quality.psnr, "ssim": quality.ssim, "nmse": quality.nmse}
+
+
+def _stacked(images: Iterator[np.ndarray]) -> Tensor:
+    return torch.as_tensor(np.stack(list(images)))[:, None]
+
+
+def _modality(flow: str) -> str:
+    return flow.partition("_")[0]

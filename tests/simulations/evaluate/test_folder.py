@@ -1,0 +1,100 @@
+"""`fedm2g evaluate`: every figure, or a reason; the same ones every time; and each moves with what it is about."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from rich.progress import Progress
+
+from medm2g.config import preset
+from medm2g.generator import Generator
+from simulations.errors import InputInvalid
+from simulations.evaluate.folder import EvaluateOptions, evaluate_folder
+from simulations.evaluate.tables import tables
+from simulations.evaluate.translations import name_of, routes
+from simulations.generators import generator_folder
+from simulations.phantoms.export import export_hospital
+
+PATIENTS = 18
+QUIET = Progress(disable=True)
+
+
+@pytest.fixture(scope="module")
+def heads(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("export")
+    export_hospital(folder, patients=PATIENTS, seed=5, population="hospital-mri")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def chests(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("export")
+    export_hospital(folder, patients=72, seed=6, population="hospital-xray")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def untrained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("generators") / "random"
+    Generator(preset("tiny")).save_pretrained(folder)
+    return folder
+
+
+def test_a_generator_is_measured_against_a_folder_the_same_every_time(heads: Path, untrained: Path) -> None:
+    options = EvaluateOptions(str(untrained), heads, seed=5, samples=2)
+    figures = evaluate_folder(options, progress=QUIET)
+    json.dumps(figures)
+    for flow, values in figures["flows"].items():
+        held = flow.startswith("mri")
+        assert (values["frechet"] is not None) == held, flow
+        assert values["records"] == PATIENTS if held else values["reason"]
+    assert len(figures["translations"]) == 9  # six pairs, and each contrast from both others
+    route = figures["translations"]["mri_t1->mri_t2"]
+    assert route["pairs"] == PATIENTS and route["psnr"] < 25 and -1 <= route["ssim"] < 0.9  # it is untrained
+    assert set(route) == {"pairs", "psnr", "ssim", "nmse", "mean_of_2", "codec"}
+    assert evaluate_folder(options, progress=QUIET) == figures
+    assert [table.row_count for table in tables(figures)][-1] == 9
+
+
+def test_the_shipped_generator_beats_an_untrained_one_and_not_the_records(chests: Path, untrained: Path) -> None:
+    shipped, random = (
+        evaluate_folder(EvaluateOptions(str(folder), chests, seed=1), progress=QUIET)
+        for folder in (generator_folder("shipped"), untrained)
+    )
+    good, bad = shipped["flows"]["xray"], random["flows"]["xray"]
+    for name in ("referee", "pixels"):
+        own, other = good["encoders"][name], bad["encoders"][name]
+        assert own["frechet"] < other["frechet"] and own["kernel"] < other["kernel"]
+        assert own["coverage"] > other["coverage"] and own["frechet_interval"][0] < own["frechet_interval"][1]
+    findings, chance = good["findings"], bad["findings"]
+    assert 0.9 < findings["real"]["mean_auroc"] and chance["made"]["mean_auroc"] < 0.75
+    assert chance["made"]["mean_auroc"] < findings["made"]["mean_auroc"] <= 1
+    assert good["retrieval"]["image_to_text"][5] > bad["retrieval"]["image_to_text"][5]
+    assert 0 < good["utility"]["made"] <= 1 and good["utility"]["test_records"] >= 30
+    reports, unwritten = (values["flows"]["text"]["reports"] for values in (shipped, random))
+    assert reports["round_trip"]["findings"]["f1"] > 0.9 > unwritten["written"]["findings"]["f1"]
+    assert reports["written"]["overlap"]["rouge_l"] > 0.2
+    assert [str(table.title).split(":")[0] for table in tables(shipped)] == ["Appearance", "Meaning", "Reports"]
+
+
+def test_a_mean_of_samples_is_nearer_than_a_sample_and_the_codec_nearer_than_both(heads: Path) -> None:
+    options = EvaluateOptions(str(generator_folder("shipped")), heads, samples=4)
+    for name, route in evaluate_folder(options, progress=QUIET)["translations"].items():
+        mean, ceiling = route["mean_of_4"], route["codec"]
+        assert route["psnr"] < mean["psnr"] < ceiling["psnr"] and mean["nmse"] < route["nmse"], name
+
+
+def test_every_pair_and_every_contrast_from_its_others() -> None:
+    names = [name_of(route) for route in routes(("xray", "ct", "mri_t1", "mri_t2", "mri_flair"))]
+    assert len(names) == len(set(names)) == 20 + 3
+    assert {"ct->mri_t1", "mri_t1->ct", "mri_t1+mri_t2->mri_flair"} <= set(names) and "ct+xray->mri_t1" not in names
+
+
+def test_what_cannot_be_measured_is_refused(tmp_path: Path, untrained: Path) -> None:
+    (tmp_path / "notes.txt").write_text("nothing", encoding="utf-8")
+    with pytest.raises(InputInvalid, match="no image of the generator's flows"):
+        evaluate_folder(EvaluateOptions(str(untrained), tmp_path), progress=QUIET)
+    with pytest.raises(InputInvalid, match="no folder"):
+        evaluate_folder(EvaluateOptions(str(untrained), tmp_path / "absent"), progress=QUIET)

@@ -35,11 +35,8 @@ def main() -> None:
     """The table, by what trains."""
     study = Study.read(Path(__file__).resolve().parents[1] / "studies" / "demo.toml")
     generator = open_generator("shipped")
-    whole = (
-        2
-        * 4
-        * sum(value.numel() for name, value in generator.named_parameters() if not name.startswith("text_encoder."))
-    )
+    every = [value.numel() for name, value in generator.named_parameters() if not name.startswith("text_encoder.")]
+    whole = 2 * 4 * sum(every)  # down and up
     print(f"FedAvg: {whole / 1e6:.1f} MB per round and site")
     for subsets in (Subsets.of(study.training), *OTHERS):
         generator.set_subsets(subsets)

@@ -26,6 +26,7 @@ os.environ |= {
 import tomli_w
 from rich.progress import Progress
 
+from medm2g.subsets import Subsets
 from protocol.study import Study
 from simulations.evaluation import EvaluationSettings
 from simulations.simulate import Simulation, simulate
@@ -35,16 +36,16 @@ PATIENTS = 4
 
 def study_of(sites: int, rounds: int) -> dict[str, object]:
     """The demo's flows, so that the shipped generator fits, and sites that hold X-rays only."""
-    demo = Study.read(Path(__file__).resolve().parents[1] / "studies" / "demo.toml").model_dump(mode="json")
+    demo = Study.read(Path(__file__).resolve().parents[1] / "studies" / "demo.toml")
     site = {"flows": ["xray"], "declared_patients": PATIENTS, "private": False, "population": "hospital-xray"}
     stage = {"name": "diffuse", "rounds": rounds, "learning_rate": 0.1, "sampling_probability": 0.5}
     return {
         "name": "many-sites",
-        "flows": demo["flows"],
+        "flows": demo.model_dump(mode="json")["flows"],
         "sites": [site | {"name": f"site-{number:05d}"} for number in range(sites)],
         "stages": [stage],
         "privacy": {"enabled": False},
-        "training": {"diffusion_subset": "style"},
+        "training": Subsets.of(demo.training).settings(),
         "federation": {"quorum": sites},
     }
 

@@ -9,6 +9,7 @@ fast the stream is beside `torch.randn`, which anybody can replay. Prints a tabl
 
 from __future__ import annotations
 
+import dataclasses
 import statistics
 import tempfile
 import time
@@ -24,6 +25,7 @@ from medm2g import Generator, preset
 from medm2g.anchors import build_anchors
 from medm2g.stages import build_stage
 from medm2g.stages.source import PatientRecords
+from medm2g.subsets import Subsets
 from privacy.allocator import keep_freed_memory
 from privacy.audit.invented import InventedSite, pseudonyms
 from privacy.engines import PatientLoss
@@ -31,7 +33,13 @@ from privacy.noise import NoiseStream
 
 FLOWS = ("xray", "text")
 FAMILY = {"align": "alignment", "diffuse": "diffusion", "guide": "cross_guidance"}
-ROWS = (("align", "norms"), ("diffuse", "norms"), ("diffuse", "attention"), ("diffuse", "all"), ("guide", "norms"))
+SETTING = {"align": "alignment", "diffuse": "diffusion", "guide": "guidance"}
+WHOLE = Subsets(alignment="all", diffusion="all", guidance="all")
+ROWS = (
+    *(("align", subset) for subset in ("norms", "all")),
+    *(("diffuse", subset) for subset in ("norms", "attention", "all")),
+    *(("guide", subset) for subset in ("gates", "all")),
+)
 
 
 class OnePatientForAll:
@@ -82,7 +90,7 @@ def main() -> None:
     for name in spent:
         timed(name, spent)
     for stage, subset in ROWS:
-        generator.set_diffusion_subset(subset)  # type: ignore[arg-type]
+        generator.set_subsets(dataclasses.replace(WHOLE, **{SETTING[stage]: subset}))
         loss = build_stage(
             stage,
             generator,

@@ -6,7 +6,6 @@ functions that the vault holds every round to afterwards.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,6 +20,8 @@ from client.vault.approval import Approval, Approvals
 from client.vault.errors import GeneratorMismatch
 from client.vault.settings import VaultSettings
 from client.vault.withdrawal import Withdrawals
+from medm2g.errors import MedM2GError
+from medm2g.subsets import Subsets
 from privacy.deidentify import Pseudonyms
 from privacy.events import StudyPlan
 from privacy.keys import SiteKeys
@@ -111,11 +112,11 @@ class ApprovalDesk:
                 "The generator folder installed here is not the one the study starts from: install that folder, and "
                 "name it as `generator` in vault.toml."
             )
-        subset = _subset(self._generator)
-        if subset != study.training.diffusion_subset:
+        stored, wanted = _subsets(self._generator), Subsets.of(study.training)
+        if stored != wanted:
             raise GeneratorMismatch(
-                f"The generator installed here is divided for training `{subset}` and the study trains"
-                f" `{study.training.diffusion_subset}`: ask the coordinator which folder the study was made with."
+                f"The generator installed here is divided for training {stored.instead_of(wanted)}: ask the coordinator"
+                " which folder the study was made with."
             )
         patients = len(self._opt_outs.participating(self._store.patients()))
         return study.with_generator(digest=digest), {
@@ -135,10 +136,12 @@ def approval_desk(site_dir: Path) -> Iterator[ApprovalDesk]:
         desk.close()
 
 
-def _subset(generator: Path) -> str:
-    """What the folder's groups of family `diffusion` hold of each denoiser."""
-    config = generator / "config.json"
-    return str(json.loads(config.read_text(encoding="utf-8")).get("diffusion_subset", "")) if config.exists() else ""
+def _subsets(generator: Path) -> Subsets:
+    """By which the folder is divided. Raises GeneratorMismatch."""
+    try:
+        return Subsets.stored_in(generator)
+    except MedM2GError as error:
+        raise GeneratorMismatch(str(error)) from None
 
 
 def _parameters(generator: Path, group: str) -> int:

@@ -7,18 +7,30 @@ that is not declared here is refused, never ignored.
 from __future__ import annotations
 
 import dataclasses
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal, get_args
 
-from medm2g.errors import ConfigInvalid
+from medm2g.errors import ConfigInvalid, FolderInvalid
 
 FlowKind = Literal["image", "text"]
+AlignmentSubset = Literal["norms", "all"]
 DiffusionSubset = Literal["style", "attention", "norms", "all"]
+GuidanceSubset = Literal["gates", "norms", "all"]
 AttentionKernel = Literal["plain", "fused"]
 FAMILIES: tuple[str, ...] = ("alignment", "diffusion", "cross_guidance")
 _FLOW_NAME = re.compile(r"^[a-z][a-z0-9_]{0,31}$")
+
+
+_CHOICES: Mapping[str, Any] = {
+    "alignment_subset": AlignmentSubset,
+    "diffusion_subset": DiffusionSubset,
+    "guidance_subset": GuidanceSubset,
+    "attention_kernel": AttentionKernel,
+}
 
 
 @dataclass(frozen=True)
@@ -102,8 +114,12 @@ class GeneratorConfig:
     adapter_width: int = 48
     adapter_heads: int = 4
 
+    alignment_subset: AlignmentSubset = "all"
+    """What of a flow's alignment trains privately; the rest is its public trunk (medm2g/subsets.py)."""
     diffusion_subset: DiffusionSubset = "attention"
     """What of a denoiser trains privately, beside its style; the rest is the public trunk."""
+    guidance_subset: GuidanceSubset = "all"
+    """What of a flow's cross-guidance trains privately; the rest is its public trunk."""
     num_train_timesteps: int = 1000
     beta_schedule: str = "squaredcos_cap_v2"
 
@@ -113,11 +129,10 @@ class GeneratorConfig:
             raise ConfigInvalid("A generator needs at least one flow, each with a name of its own.")
         if sum(flow.kind == "text" for flow in self.flows) > 1:
             raise ConfigInvalid("A generator has at most one flow of kind text.")
-        if self.diffusion_subset not in get_args(DiffusionSubset):
-            known = ", ".join(get_args(DiffusionSubset))
-            raise ConfigInvalid(f"`diffusion_subset` is {self.diffusion_subset!r}: choose one of {known}.")
-        if self.attention_kernel not in ("plain", "fused"):
-            raise ConfigInvalid(f"`attention_kernel` is {self.attention_kernel!r}: choose plain or fused.")
+        for key, choices in _CHOICES.items():
+            if getattr(self, key) not in get_args(choices):
+                known = ", ".join(get_args(choices))
+                raise ConfigInvalid(f"`{key}` is {getattr(self, key)!r}: choose one of {known}.")
         self._check_sizes()
 
     def _check_sizes(self) -> None:
@@ -169,6 +184,24 @@ class GeneratorConfig:
             return cls(**plain)
         except TypeError as error:
             raise ConfigInvalid(f"The generator configuration holds a value of the wrong type ({error}).") from None
+
+
+def read_config(folder: Path) -> GeneratorConfig:
+    """The configuration of a generator folder. Raises FolderInvalid, ConfigInvalid."""
+    return GeneratorConfig.from_dict(read_json(folder / "config.json"))
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """An object of a generator folder. Raises FolderInvalid, ConfigInvalid."""
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
+        raise FolderInvalid(f"{path.parent.name} is not a generator folder: {path.name} is missing.") from None
+    except ValueError:
+        raise FolderInvalid(f"{path.name} in {path.parent.name} is not valid JSON: copy the folder again.") from None
+    if not isinstance(values, dict):
+        raise ConfigInvalid(f"{path.name} must hold a JSON object.")
+    return values
 
 
 def preset(name: str, **changes: Any) -> GeneratorConfig:

@@ -15,7 +15,7 @@ from diffusers import UNet2DConditionModel
 from diffusers.models.attention_processor import AttnProcessor
 from torch import nn
 
-from medm2g.config import DiffusionSubset, GeneratorConfig
+from medm2g.config import GeneratorConfig
 
 
 def build_unet(config: GeneratorConfig, flow: str) -> UNet2DConditionModel:
@@ -46,17 +46,3 @@ def build_unet(config: GeneratorConfig, flow: str) -> UNet2DConditionModel:
 def cross_attentions(unet: UNet2DConditionModel) -> list[tuple[str, nn.Module]]:
     """The text cross-attentions of a denoiser, in the order in which modules are registered: where guidance enters."""
     return [(name, module) for name, module in unet.named_modules() if name.endswith(".attn2")]
-
-
-def trainable_names(unet: UNet2DConditionModel, subset: DiffusionSubset) -> list[str]:
-    """Parameters that train privately beside the flow's style (and the report decoder's adapter). `style`: none;
-    `norms`: normalisation layers and the output convolution, 2 % of all; `attention`: the transformer blocks and the
-    context's projection; `all`: everything."""
-    names = [name for name, _ in unet.named_parameters()]
-    if subset == "style":
-        return []
-    if subset == "all":
-        return names
-    if subset == "norms":
-        return [name for name in names if "norm" in name or name.startswith("conv_out.")]
-    return [name for name in names if ".attentions." in name or name.startswith("encoder_hid_proj.")]

@@ -7,6 +7,7 @@ under `torch.func` (functional_call, grad, vmap): no in-place, no dropout, no Ba
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -19,10 +20,11 @@ from torch import Tensor, nn
 from medm2g import encoding
 from medm2g.alignment import Aligned, AlignmentEncoder
 from medm2g.codec import ImageCodec
-from medm2g.config import FAMILIES, DiffusionSubset, GeneratorConfig
+from medm2g.config import FAMILIES, GeneratorConfig
 from medm2g.cross_guidance import EnvironmentEncoder, GuidanceAdapter, cross_guided
 from medm2g.errors import ConfigInvalid, GroupUnknown, InputInvalid
-from medm2g.flows import build_unet, trainable_names
+from medm2g.flows import build_unet
+from medm2g.subsets import Subsets
 from medm2g.text_codec import TextCodec
 from medm2g.text_encoder import DEFAULT_ENCODER, TextEncoder, TextFeatures
 
@@ -115,6 +117,16 @@ class Generator(nn.Module):
 
     def group(self, name: str) -> dict[str, nn.Parameter]:
         """The trainable parameters of a group, by qualified name, in a fixed order. Raises GroupUnknown."""
+        subsets = self.subsets
+        return {key: parameter for key, parameter in self.whole(name).items() if subsets.trains(key)}
+
+    def trunk(self, name: str) -> dict[str, nn.Parameter]:
+        """The public, frozen rest beside a group, by qualified name. Raises GroupUnknown."""
+        subsets = self.subsets
+        return {key: parameter for key, parameter in self.whole(name).items() if not subsets.trains(key)}
+
+    def whole(self, name: str) -> dict[str, nn.Parameter]:
+        """A group and its trunk: what public pre-training trains. Raises GroupUnknown."""
         family, _, flow = name.partition("/")
         if name not in self.group_names():
             raise GroupUnknown(f"This generator has no group {name!r}: choose one of {', '.join(self.group_names())}.")
@@ -123,19 +135,10 @@ class Generator(nn.Module):
         if family == "cross_guidance":
             environment = _prefixed(f"environments.{flow}", self.environments[flow])
             return environment | _prefixed(f"adapters.{flow}", self.adapters[flow])
-        wanted = set(trainable_names(self.unets[flow], self.config.diffusion_subset))
         beside = {f"styles.{flow}": self.styles[flow]}
         if flow == self.text_flow:
             beside[f"codecs.{flow}.adapter"] = self.text_codec.adapter
-        return beside | {
-            f"unets.{flow}.{key}": parameter for key, parameter in self.unets[flow].named_parameters() if key in wanted
-        }
-
-    def trunk(self, flow: str) -> dict[str, nn.Parameter]:
-        """The public, frozen rest of a flow's denoiser, by qualified name."""
-        trained = self.group(f"diffusion/{flow}")
-        everything = _prefixed(f"unets.{flow}", self.unets[flow])
-        return {name: parameter for name, parameter in everything.items() if name not in trained}
+        return beside | _prefixed(f"unets.{flow}", self.unets[flow])
 
     def group_arrays(self, name: str) -> dict[str, np.ndarray]:
         """A copy of a group as float32 arrays."""
@@ -159,19 +162,21 @@ class Generator(nn.Module):
         for key, parameter in group.items():
             parameter.copy_(tensors[key])
 
-    def set_diffusion_subset(self, subset: DiffusionSubset) -> None:
-        """What of each denoiser trains from now on (a study's choice); moves parameters between trunk and group."""
-        import dataclasses
+    @property
+    def subsets(self) -> Subsets:
+        """What of each family is in its groups."""
+        return Subsets.of(self.config)
 
-        self.config = dataclasses.replace(self.config, diffusion_subset=subset)
+    def set_subsets(self, subsets: Subsets) -> None:
+        """What trains from now on (a study's choice); moves parameters between trunks and groups."""
+        self.config = dataclasses.replace(self.config, **subsets.settings())
         self._mark_trainable()
 
     def _mark_trainable(self) -> None:
-        for unet in self.unets.values():
-            unet.requires_grad_(False)
+        subsets = self.subsets
         for name in self.group_names():
-            for parameter in self.group(name).values():
-                parameter.requires_grad_(True)
+            for key, parameter in self.whole(name).items():
+                parameter.requires_grad_(subsets.trains(key))
 
     # ---- pure calls ----------------------------------------------------------------------------------------------
 

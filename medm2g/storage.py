@@ -4,6 +4,7 @@ config.json                          sizes (unknown keys are refused)
 encoder.json                         which frozen text encoder, by name and digest; its weights are not copied
 codecs/<flow>/model.safetensors      frozen; latent shift and scale inside, always float32
 trunks/<flow>/model.safetensors      the public part of each denoiser
+trunks/<flow>/<family>.safetensors   the public part of its alignment and cross-guidance, where not all of it trains
 groups/<family>/<flow>.safetensors   what trains, by qualified parameter name
 card.md                              what it was trained on, by whom, epsilon, what it must not be used for
 """
@@ -20,8 +21,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from medm2g.config import GeneratorConfig
-from medm2g.errors import ConfigInvalid, EncoderMissing, FolderInvalid
+from medm2g.config import read_config, read_json
+from medm2g.errors import EncoderMissing, FolderInvalid
 from medm2g.text_encoder import DEFAULT_ENCODER, TextEncoder
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ def from_pretrained(folder: Path, *, text_encoder: TextEncoder | str | Path | No
     from medm2g.generator import Generator
 
     config = read_config(folder)
-    facts = _read_json(folder / "encoder.json")
+    facts = read_json(folder / "encoder.json")
     if set(facts) != _ENCODER_KEYS:
         raise FolderInvalid(f"encoder.json of {folder.name} must have exactly the keys {sorted(_ENCODER_KEYS)}.")
     if not isinstance(text_encoder, TextEncoder):
@@ -74,11 +75,6 @@ def from_pretrained(folder: Path, *, text_encoder: TextEncoder | str | Path | No
     for path, tensors in _weight_files(generator).items():
         _read_tensors(folder / path, tensors)
     return generator
-
-
-def read_config(folder: Path) -> GeneratorConfig:
-    """The configuration of a generator folder, without loading it."""
-    return GeneratorConfig.from_dict(_read_json(folder / "config.json"))
 
 
 def folder_digest(folder: str | Path) -> str:
@@ -111,9 +107,14 @@ def _weight_files(generator: Generator) -> dict[str, dict[str, Tensor]]:
         trained = {name.removeprefix(f"codecs.{flow}.") for name in generator.group(f"diffusion/{flow}")}
         codec = generator.codecs[flow].state_dict()
         files[f"codecs/{flow}/model.safetensors"] = {key: codec[key] for key in codec if key not in trained}
-        files[f"trunks/{flow}/model.safetensors"] = {key: value.data for key, value in generator.trunk(flow).items()}
     for name in generator.group_names():
         files[f"groups/{name}.safetensors"] = {key: value.data for key, value in generator.group(name).items()}
+        trunk = {key: value.data for key, value in generator.trunk(name).items()}
+        family, _, flow = name.partition("/")
+        if family == "diffusion":
+            files[f"trunks/{flow}/model.safetensors"] = trunk
+        elif trunk:  # folders from before these families had trunks hold none, and are whole
+            files[f"trunks/{flow}/{family}.safetensors"] = trunk
     return files
 
 
@@ -163,15 +164,3 @@ def _encoder_facts(encoder: TextEncoder) -> dict[str, Any]:
 
 def _write_json(path: Path, values: Mapping[str, Any]) -> None:
     path.write_text(json.dumps(values, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, NotADirectoryError):
-        raise FolderInvalid(f"{path.parent.name} is not a generator folder: {path.name} is missing.") from None
-    except ValueError:
-        raise FolderInvalid(f"{path.name} in {path.parent.name} is not valid JSON: copy the folder again.") from None
-    if not isinstance(values, dict):
-        raise ConfigInvalid(f"{path.name} must hold a JSON object.")
-    return values

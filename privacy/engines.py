@@ -90,7 +90,8 @@ def patient_gradients(
     """Gradients of the patients of one chunk; `terms` has one list for each of them."""
     gradients = PatientGradients(len(terms))
     with no_patient_mixing():
-        ENGINES[settings.engine](loss, parameters, terms, settings.chunk_size, gradients)
+        trained = trained_terms(loss, terms, parameters)
+        ENGINES[settings.engine](loss, parameters, trained, settings.chunk_size, gradients)
     return gradients
 
 
@@ -101,6 +102,12 @@ def touched_by(loss: PatientLoss, kind: str, parameters: Mapping[str, Tensor]) -
     if unknown := [name for name in names if name not in parameters]:
         raise MechanismMisused(f"The loss says that {kind} touches {unknown[0]}, which is not among the parameters.")
     return names
+
+
+def trained_terms(loss: PatientLoss, terms: Sequence[list[Term]], parameters: Mapping[str, Tensor]) -> list[list[Term]]:
+    """Without terms of kinds that touch nothing: their gradient is zero, and no engine need find that out."""
+    trains = {kind: bool(touched_by(loss, kind, parameters)) for kind in {term.kind for own in terms for term in own}}
+    return [[term for term in own if trains[term.kind]] for own in terms]
 
 
 def stacked_terms(

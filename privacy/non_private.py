@@ -17,7 +17,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from privacy.engines import BatchedLoss, ExecutionSettings, PatientLoss, Term, chunks, stacked_terms, touched_by
+from privacy.engines import (
+    BatchedLoss,
+    ExecutionSettings,
+    PatientLoss,
+    Term,
+    chunks,
+    stacked_terms,
+    touched_by,
+    trained_terms,
+)
 from privacy.errors import ConfigInvalid, MechanismMisused, PolicyRefused
 from privacy.events import LedgerContext, NonPrivate
 from privacy.ledger import Ledger
@@ -119,7 +128,8 @@ class NonPrivateMechanism:
         """One backward pass for all terms of a kind: no patient's gradient is needed on its own."""
         device = next(iter(parameters.values())).device
         leaves = {name: value.detach() for name, value in parameters.items()}
-        for kind, _, tensors in stacked_terms(terms, self.settings.chunk_size, device):
+        trained = trained_terms(loss, terms, parameters)
+        for kind, _, tensors in stacked_terms(trained, self.settings.chunk_size, device):
             names = touched_by(loss, kind, parameters)
             wanted = {name: leaves[name].clone().requires_grad_() for name in names}
             with torch.enable_grad():

@@ -146,8 +146,13 @@ class FederationSpec(Terms):
 class TrainingSpec(Terms):
     """What trains, and how it is spelt for the generator."""
 
+    alignment_subset: Literal["norms", "all"] = "all"
+    """What of a flow's alignment trains: normalisation layers and the biases of what leaves, or everything."""
     diffusion_subset: Literal["style", "attention", "norms", "all"] = "attention"
     """What of a denoiser trains beside its flow's style."""
+    guidance_subset: Literal["gates", "norms", "all"] = "all"
+    """What of a flow's cross-guidance trains: how it hears the others; the normalisation layers of what it tells them
+    too; or everything."""
     conditioning_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
     source_prompts: Annotated[float, Field(ge=0, le=1)] = 0.0
     """In stage diffuse: probability that each other image of the examination joins a record's prompt by its aligned

@@ -6,12 +6,13 @@ The result keeps the last weights as its groups and the averaged ones in `groups
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+from medm2g.errors import MedM2GError
+from medm2g.subsets import Subsets
 from protocol.digests import CARD, digest_folder
 from protocol.groups import reads_of
 from protocol.study import Study
@@ -19,7 +20,6 @@ from server.errors import GeneratorInvalid
 from server.rounds import RoundRecord
 from server.tensor_file import StoredArrays, TensorFile, TensorFileInvalid, copy_arrays
 
-CONFIG = "config.json"
 GROUPS = "groups"
 GROUPS_EMA = "groups_ema"
 _CARD_HEADING = "## Federated training"
@@ -38,7 +38,7 @@ def groups_of_study(study: Study) -> list[str]:
 
 
 def bind(study: Study, folder: Path) -> Study:
-    """The study, bound to this folder's bytes. Raises GeneratorInvalid for another folder or another trained subset."""
+    """The study, bound to this folder's bytes. Raises GeneratorInvalid for another folder or other trained subsets."""
     if not (folder / GROUPS).is_dir():
         raise GeneratorInvalid(f"{folder.name} is not a generator folder: it has no `{GROUPS}`.")
     digest = digest_folder(folder)
@@ -47,24 +47,22 @@ def bind(study: Study, folder: Path) -> Study:
             "The generator folder is not the one the study names (its digest differs): give the folder the study "
             "was made with, or make the study again."
         )
-    _check_subset(study, folder)
+    _check_subsets(study, folder)
     return study.with_generator(digest=digest)
 
 
-def _check_subset(study: Study, folder: Path) -> None:
-    """A folder stores as groups what its own subset trains; only torch knows how to divide a denoiser otherwise."""
-    stored, wanted = stored_subset(folder), study.training.diffusion_subset
+def _check_subsets(study: Study, folder: Path) -> None:
+    """A folder stores as groups what its own subsets train; only torch knows how to divide a generator otherwise."""
+    wanted = Subsets.of(study.training)
+    try:
+        stored = Subsets.stored_in(folder)
+    except MedM2GError as error:
+        raise GeneratorInvalid(str(error)) from None
     if stored != wanted:
         raise GeneratorInvalid(
-            f"The generator folder stores its denoisers for training `{stored}` and the study trains `{wanted}`: load "
-            f'it, call set_diffusion_subset("{wanted}") and save it again, or change `diffusion_subset` in the study.'
+            f"The generator folder is divided for training {stored.instead_of(wanted)}: load it, call "
+            f"set_subsets({wanted!r}) and save it again, or change `training` in the study."
         )
-
-
-def stored_subset(folder: Path) -> str:
-    """What the folder's groups of family `diffusion` hold of each denoiser."""
-    config = folder / CONFIG
-    return str(json.loads(config.read_text(encoding="utf-8")).get("diffusion_subset", "")) if config.exists() else ""
 
 
 def open_groups(study: Study, folder: Path) -> dict[str, StoredArrays]:

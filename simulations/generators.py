@@ -5,11 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from medm2g.config import DiffusionSubset
+from medm2g.subsets import Subsets
 from simulations.errors import InputInvalid
 
 if TYPE_CHECKING:
     from medm2g.generator import Generator
+    from protocol.study import Study
 
 SHIPPED_WORD = "shipped"
 
@@ -26,14 +27,20 @@ def generator_folder(word: str, *, preset: str = "tiny") -> Path:
     return folder
 
 
-def divided_anew(folder: Path, subset: DiffusionSubset, into: Path) -> Path:
-    """`into`, with the generator of `folder` whose groups hold that subset of each denoiser; kept if it is there.
+def initial_folder(study: Study, *, into: Path) -> Path:
+    """The folder that the study starts from; `into`, where it must be divided anew for what the study trains."""
+    folder, wanted = generator_folder(study.generator, preset=study.preset), Subsets.of(study.training)
+    return folder if Subsets.stored_in(folder) == wanted else divided_anew(folder, wanted, into)
+
+
+def divided_anew(folder: Path, subsets: Subsets, into: Path) -> Path:
+    """`into`, with the generator of `folder` whose groups hold those subsets; kept if it is there.
     Raises MedM2GError for a folder that cannot be read."""
     if not into.is_dir():
         from medm2g.generator import Generator
 
         generator = Generator.from_pretrained(folder)
-        generator.set_diffusion_subset(subset)
+        generator.set_subsets(subsets)
         generator.save_pretrained(into, card=(folder / "card.md").read_text(encoding="utf-8"))
     return into
 

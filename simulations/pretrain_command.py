@@ -11,6 +11,7 @@ from rich.progress import Progress
 from medm2g.config import FlowConfig, GeneratorConfig, preset
 from medm2g.generator import Generator
 from medm2g.pretrain import PHASES, Machine, PublicData, pretrain
+from medm2g.subsets import Subsets
 from protocol.study import DEFAULT_FLOWS, FlowSpec, Study
 from simulations.errors import InputInvalid
 from simulations.phantoms import EVERYTHING, cohort, render_cohort
@@ -94,7 +95,7 @@ def _config(study: Study | None, flows: tuple[FlowSpec, ...]) -> GeneratorConfig
     declared = tuple(FlowConfig(flow.name, flow.kind) for flow in flows)
     if study is None:
         return preset("tiny", flows=declared)
-    return preset(study.preset, flows=declared, diffusion_subset=study.training.diffusion_subset)
+    return preset(study.preset, flows=declared, **Subsets.of(study.training).settings())
 
 
 def _data(

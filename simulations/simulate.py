@@ -17,9 +17,10 @@ from typing import Any
 
 from rich.progress import Progress
 
+from medm2g.subsets import Subsets
 from protocol.study import Study
 from server.app import StudyResult
-from server.generator_folder import bind, stored_subset
+from server.generator_folder import bind
 from simulations import engines
 from simulations.clock import Clock
 from simulations.errors import InputInvalid
@@ -81,13 +82,13 @@ def simulate(simulation: Simulation, *, progress: Progress) -> dict[str, Any]:
     clock = Clock()
     study = read_study(simulation.study_path, private=simulation.privacy)
     out = simulation.out or Path("runs") / study.name
-    folder, subset = generator_folder(study.generator, preset=study.preset), study.training.diffusion_subset
-    fits = stored_subset(folder) == subset
+    folder, wanted = generator_folder(study.generator, preset=study.preset), Subsets.of(study.training)
+    fits = Subsets.stored_in(folder) == wanted
     if fits:
         study = bind(study, folder)  # before an old run is cleared: a generator that is refused must cost nothing
     _open_folder(out, resume=simulation.resume)
     if not fits:
-        folder = divided_anew(folder, subset, out / WORK / "initial")
+        folder = divided_anew(folder, wanted, out / WORK / "initial")
         study = bind(study, folder)
     write_study(out / "study.toml", study)
     with clock.measure("preparation"):

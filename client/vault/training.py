@@ -31,6 +31,7 @@ from client.vault.groups import HeldGroups
 from client.vault.spending import epsilon_so_far
 from client.vault.watch import RoundWatch, watched
 from medm2g.stages import build_stage
+from medm2g.subsets import Subsets
 from privacy.engines import ExecutionSettings, PatientLoss
 from privacy.events import LedgerContext
 from privacy.keys import SiteKeys
@@ -134,8 +135,12 @@ class Trainer:
             raise GeneratorMismatch(
                 "The generator folder has changed since the study was approved: put the old one back."
             )
-        if self.shared.generator.config.diffusion_subset != approval.study.training.diffusion_subset:
-            raise GeneratorMismatch("The generator folder trains another subset of its denoisers than the study says.")
+        stored, wanted = self.shared.generator.subsets, Subsets.of(approval.study.training)
+        if stored != wanted:
+            raise GeneratorMismatch(
+                f"The generator folder is divided for training {stored.instead_of(wanted)}: install the folder that the"
+                " study was made with."
+            )
 
     def _load_frozen(self, approval: Approval, stage: StageSpec, request: TrainRequest, held: HeldGroups) -> None:
         """Groups that the stage reads without training them."""

@@ -62,7 +62,7 @@ def train_align(
     flows = [flow for flow in generator.image_flows if flow in patients.images]
     stage = PublicAlignLoss(generator, patients, flows=flows, anchors=anchors)
     reference = AlignLoss(generator, patients, flows=flows, anchors=anchors)
-    own = {flow: list(generator.group(f"alignment/{flow}").values()) for flow in flows}
+    own = {flow: list(generator.whole(f"alignment/{flow}").values()) for flow in flows}
     machine, size = patients.machine, settings.batch_size
     at_once = machine.at_once(len(flows))
 

@@ -39,7 +39,7 @@ def train_guide(
         workers=patients.machine.workers(),
     )
     held = FixedValidation(StageBatches(stage, patients, flows, validation, batch_size=settings.batch_size))
-    parameters = [value for flow in flows for value in generator.group(f"cross_guidance/{flow}").values()]
+    parameters = [value for flow in flows for value in generator.whole(f"cross_guidance/{flow}").values()]
     with training_only(generator, parameters):
         return run_phase(
             "guide",

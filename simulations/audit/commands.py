@@ -97,13 +97,14 @@ def updates(
 ) -> None:
     """Attack single updates: invert a gradient, and link two studies of one patient."""
     _ready(study)
+    from medm2g.subsets import Subsets
     from simulations.audit.updates import UpdateTerms, audit_updates
     from simulations.generators import open_generator
     from simulations.study_file import read_study
 
     opened = read_study(study, private=True)
     generator = open_generator(opened.generator, preset=opened.preset)
-    generator.set_diffusion_subset(opened.training.diffusion_subset)
+    generator.set_subsets(Subsets.of(opened.training))
     with _progress(as_json) as progress:
         found = audit_updates(
             opened, generator, records, noise_multiplier=noise_multiplier, terms=UpdateTerms(), progress=progress

@@ -28,11 +28,11 @@ from privacy.events import SampledGaussian
 from privacy.noise import NoiseStream
 from protocol.study import SiteSpec, Study
 from protocol.version import VERSION
-from server.generator_folder import bind, stored_subset
+from server.generator_folder import bind
 from simulations.audit.canary_site import CanarySite
 from simulations.audit.figures import ceiling_of, curve_of
 from simulations.errors import InputInvalid, RunFailed
-from simulations.generators import divided_anew, generator_folder
+from simulations.generators import initial_folder
 from simulations.simulate import IMAGE_SIZES
 from simulations.study_file import read_study
 
@@ -57,9 +57,7 @@ def audit_empirically(study_path: Path, *, site: str | None, terms: CanaryTerms,
     study = read_study(study_path, private=True)
     canary_study, spec = as_canary_study(study, _chosen(study, site), terms)
     with tempfile.TemporaryDirectory() as temporary:
-        folder, subset = generator_folder(study.generator, preset=study.preset), study.training.diffusion_subset
-        if stored_subset(folder) != subset:
-            folder = divided_anew(folder, subset, Path(temporary) / "initial")
+        folder = initial_folder(study, into=Path(temporary) / "initial")
         bound = bind(canary_study.model_copy(update={"generator_digest": ""}), folder)
         found = _judged(_run(bound, spec, terms, folder, Path(temporary), progress), terms, progress)
     return found | {"seconds": round(time.monotonic() - started, 1)}

@@ -11,6 +11,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from medm2g.subsets import Subsets
 from protocol.study import STAGE_FAMILY, Study
 from protocol.version import VERSION
 from simulations.audit.claims import SiteClaim
@@ -77,7 +78,7 @@ def _mechanism(study: Study, claims: Sequence[SiteClaim]) -> dict[str, str]:
         "divisor": "sampling probability times declared patients",
         "accumulation": "sums in the parameters' precision, at least float32",
         "loss form": "a sum of one patient's own terms; the remove-one test of `audit mechanism` checks it",
-        "trained parameters": f"{families}; denoiser subset `{study.training.diffusion_subset}`",
+        "trained parameters": f"{families}; subsets: {Subsets.of(study.training)}",
         "clip share": SEALED,
         "noise shares, dropouts": "none: each site adds the whole noise itself (no secure aggregation)",
     }

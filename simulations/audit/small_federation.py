@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from protocol.study import Study
-from server.generator_folder import bind, stored_subset
+from server.generator_folder import bind
 from simulations import engines
 from simulations.errors import RunFailed
-from simulations.generators import divided_anew, generator_folder
+from simulations.generators import initial_folder
 from simulations.scenario import build_phantom_sites, fill_with_phantoms, prepare_site
 from simulations.simulate import IMAGE_SIZES
 
@@ -31,9 +31,7 @@ class Trained:
 
 def train(study: Study, folder: Path, *, on_round: Callable[[], None]) -> Trained:
     """Build the study's one site from phantoms and train. Raises PrivacyError, ServerError."""
-    initial, subset = generator_folder(study.generator, preset=study.preset), study.training.diffusion_subset
-    if stored_subset(initial) != subset:
-        initial = divided_anew(initial, subset, folder / "initial")
+    initial = initial_folder(study, into=folder / "initial")
     study = bind(study.model_copy(update={"generator_digest": ""}), initial)
     (site,) = build_phantom_sites(study, folder / "sites", size=IMAGE_SIZES[study.preset])
     engines.approve(study, [site], initial)

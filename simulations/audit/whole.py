@@ -11,6 +11,7 @@ from typing import Any
 
 from rich.progress import Progress
 
+from medm2g.subsets import Subsets
 from privacy.audit.trade_off import ClaimedCurve, claimed_curve
 from privacy.events import SampledGaussian
 from simulations.audit.claims import SiteClaim
@@ -128,7 +129,7 @@ def _made(kind: str, run: RunFolder, claims: list[SiteClaim], terms: WholeTerms,
 
 def _updates(run: RunFolder, claims: list[SiteClaim], terms: WholeTerms, progress: Progress) -> dict[str, Any]:
     generator = open_generator(run.study.generator, preset=run.study.preset)
-    generator.set_diffusion_subset(run.study.training.diffusion_subset)
+    generator.set_subsets(Subsets.of(run.study.training))
     private = [claim for claim in claims if claim.private]
     charged = [event for claim in private for event in claim.events if isinstance(event, SampledGaussian)]
     least = min(event.noise_multiplier for event in charged)

@@ -8,12 +8,17 @@ import pytest
 import torch
 
 from medm2g import Generator, preset
+from medm2g.subsets import Subsets
 from medm2g.text_encoder import TextEncoder
 
 
 @pytest.fixture(scope="session")
 def text_encoder() -> TextEncoder:
     return TextEncoder()
+
+
+def chosen(*, alignment: str = "all", diffusion: str = "all", guidance: str = "all") -> Subsets:
+    return Subsets(alignment=alignment, diffusion=diffusion, guidance=guidance)  # type: ignore[arg-type]
 
 
 def awakened(generator: Generator) -> Generator:
@@ -40,5 +45,5 @@ def generator(shared_generator: Generator) -> Iterator[Generator]:
         torch.manual_seed(1)
         yield shared_generator
     shared_generator.load_state_dict(before, strict=False)
-    shared_generator.set_diffusion_subset("attention")
+    shared_generator.set_subsets(chosen(diffusion="attention"))
     shared_generator.zero_grad(set_to_none=True)

@@ -35,6 +35,8 @@ def test_an_unknown_key_is_refused_by_name(values: dict) -> None:
         {"invariant_width": 33},
         {"guidance_grid": 3},
         {"diffusion_subset": "everything"},
+        {"alignment_subset": "gates"},
+        {"guidance_subset": "attention"},
         {"attention_kernel": "quick"},
         {"image_sise": 64},
     ],

@@ -5,26 +5,38 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.func import functional_call, grad, vmap
 
 from medm2g import Generator
 from medm2g.errors import GroupUnknown, InputInvalid
+from tests.medm2g.conftest import chosen
 
 PATIENTS, RECORDS = 3, 2
 
 
-def test_groups_partition_the_trainable_parameters(generator: Generator) -> None:
-    for subset in ("style", "attention", "norms", "all"):
-        generator.set_diffusion_subset(subset)
+SUBSETS = [
+    {"diffusion": "style"},
+    {"diffusion": "attention", "alignment": "norms"},
+    {"diffusion": "norms", "guidance": "gates"},
+    {"guidance": "norms", "alignment": "norms"},
+    {},
+]
+
+
+def test_groups_and_trunks_partition_the_families(generator: Generator) -> None:
+    for subsets in SUBSETS:
+        generator.set_subsets(chosen(**subsets))
         named = [name for group in generator.group_names() for name in generator.group(group)]
         assert len(named) == len(set(named)), "two groups overlap"
         assert set(named) == {name for name, value in generator.named_parameters() if value.requires_grad}
-        frozen = {name for flow in generator.flows for name in generator.trunk(flow)}
+        frozen = {name for group in generator.group_names() for name in generator.trunk(group)}
         assert not frozen & set(named)
         assert frozen | set(named) == {
             name for name, _ in generator.named_parameters() if not name.startswith(("text_encoder.", "codecs."))
         } | {"codecs.text.adapter"}
+        wholes = [name for group in generator.group_names() for name in generator.whole(group)]
+        assert sorted(wholes) == sorted(frozen | set(named))
     assert not frozen  # with `all` there is no trunk left
 
 
@@ -197,9 +209,29 @@ def test_a_style_is_the_flow_s_own_unless_rows_bring_theirs(generator: Generator
 
 
 def test_the_smallest_private_subset_is_a_style_per_flow_and_the_report_decoder_s_adapter(generator: Generator) -> None:
-    generator.set_diffusion_subset("style")
+    generator.set_subsets(chosen(diffusion="style"))
     assert list(generator.group("diffusion/ct")) == ["styles.ct"]
     assert list(generator.group("diffusion/text")) == ["styles.text", "codecs.text.adapter"]
+
+
+def test_small_subsets_of_alignment_and_guidance_hold_what_their_names_say(generator: Generator) -> None:
+    generator.set_subsets(chosen(alignment="norms", guidance="gates"))
+    alignment = set(generator.group("alignment/ct"))
+    layers = [name for name, module in generator.alignment["ct"].named_modules() if isinstance(module, nn.GroupNorm)]
+    norms = {f"alignment.ct.{name}.{part}" for name in layers for part in ("weight", "bias")}
+    assert len(norms) == 10
+    assert alignment == norms | {"alignment.ct.token_head.bias", "alignment.ct.head.2.bias"}
+    gates = set(generator.group("cross_guidance/ct"))
+    assert all(name.startswith("adapters.ct.") for name in gates)
+    assert {name.split(".")[2 if ".embeddings." in name else 4] for name in gates} == {
+        "embeddings",
+        "gates",
+        "locality",
+    }
+    generator.set_subsets(chosen(guidance="norms"))
+    beside = set(generator.group("cross_guidance/ct")) - gates
+    layers = [name for name, module in generator.environments["ct"].named_modules() if isinstance(module, nn.GroupNorm)]
+    assert beside == {f"environments.ct.{name}.{part}" for name in layers for part in ("weight", "bias")}
 
 
 def test_no_two_names_share_a_parameter(generator: Generator) -> None:

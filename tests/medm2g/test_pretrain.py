@@ -18,7 +18,9 @@ from medm2g.pretrain import run as run_module
 from medm2g.pretrain.curve import COLUMNS
 from medm2g.pretrain.loop import Average, no_progress, training_only
 from medm2g.pretrain.side_by_side import side_by_side
+from medm2g.subsets import Subsets
 from medm2g.text_encoder import TextEncoder
+from tests.medm2g.conftest import chosen
 
 FLOWS = (FlowConfig("xray"), FlowConfig("ct"), FlowConfig("text", "text"))
 PATIENTS = 12
@@ -100,6 +102,19 @@ def test_every_phase_trains_its_own_part_and_the_curve_tells(
         # the codec starts as the best linear codec, so little is left to learn in so few steps
         assert own[-1] < (0.97 if phase == "codec" else 0.9) * own[0], phase
     assert all(told.count((phase, 1.0)) == 1 for phase in PHASES)
+
+
+def test_pre_training_trains_whole_families_whatever_a_study_will_train(
+    fresh: Callable[[], Generator], tmp_path: Path
+) -> None:
+    steps, made = {"align": 2, "trunks": 1, "guide": 2}, []
+    for name, subsets in (("whole", chosen()), ("small", chosen(alignment="norms", guidance="gates"))):
+        generator = fresh()
+        generator.set_subsets(subsets)
+        pretrain(generator, _data(), out=tmp_path / name, steps=steps, phases=tuple(steps), machine=ONE)
+        assert generator.subsets == subsets == Subsets.stored_in(tmp_path / name / "generator")
+        made.append(_state(generator))
+    assert not _changed(*made)
 
 
 def test_finished_phases_are_read_back_and_not_repeated(fresh: Callable[[], Generator], tmp_path: Path) -> None:

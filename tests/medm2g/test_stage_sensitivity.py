@@ -19,10 +19,12 @@ from medm2g.alignment import Aligned
 from medm2g.anchors import AnchorBank, build_anchors
 from medm2g.losses import InBatchInfoNCE
 from medm2g.stages import AlignLoss, DiffuseLoss, PatientRecords, Stage, Term, build_stage
+from medm2g.subsets import Subsets
 from medm2g.text_encoder import TextEncoder
 from privacy.audit.remove_one import largest_move
 from privacy.engines import ExecutionSettings
 from privacy.errors import MechanismMisused
+from tests.medm2g.conftest import chosen
 from tests.medm2g.public_patients import Patients
 
 FLOWS = ("xray", "text")
@@ -74,11 +76,17 @@ def _stage(name: str, generator: Generator, patients: Patients, anchors: AnchorB
     )
 
 
+WHOLE = chosen(diffusion="attention")
+SMALL = chosen(alignment="norms", diffusion="style", guidance="gates")
+
+
 @pytest.mark.parametrize("engine", ["vmap", "batch"])
+@pytest.mark.parametrize("subsets", [WHOLE, SMALL], ids=str)
 @pytest.mark.parametrize("name", list(FAMILY))
 def test_no_patient_moves_a_stages_sum_by_more_than_the_clipping_norm(
-    name: str, engine: str, generator: Generator, patients: Patients, anchors: AnchorBank
+    name: str, subsets: Subsets, engine: str, generator: Generator, patients: Patients, anchors: AnchorBank
 ) -> None:
+    generator.set_subsets(subsets)
     moved = _move(lambda: _stage(name, generator, patients, anchors), FAMILY[name], NAMES, generator, engine=engine)
     assert 0.5 * NORM < moved <= NORM * SLACK
 

@@ -11,7 +11,9 @@ from safetensors.torch import load_file, save_file
 
 from medm2g import Generator, folder_digest, preset
 from medm2g.errors import ConfigInvalid, EncoderMissing, FolderInvalid
+from medm2g.subsets import Subsets
 from medm2g.text_encoder import TextEncoder
+from tests.medm2g.conftest import chosen
 
 
 def _state(generator: Generator) -> dict[str, torch.Tensor]:
@@ -66,15 +68,46 @@ def test_float16_fits_25_megabytes_and_keeps_the_scaling_exact(
     assert next(again.unets.parameters()).dtype == torch.float32
 
 
-def test_the_subset_can_change_and_the_folder_follows(
+def test_the_subsets_can_change_and_the_folder_follows(
     generator: Generator, folder: Path, text_encoder: TextEncoder
 ) -> None:
-    before = _state(generator)
-    generator.set_diffusion_subset("all")
+    before, first = _state(generator), folder_digest(folder)
+    for subsets in (chosen(alignment="norms", guidance="gates"), chosen(diffusion="style", guidance="norms"), chosen()):
+        generator.set_subsets(subsets)
+        generator.save_pretrained(folder)
+        again = Generator.from_pretrained(folder, text_encoder)
+        assert again.subsets == subsets == Subsets.stored_in(folder)
+        assert all(torch.equal(value, before[key]) for key, value in _state(again).items())
+        for name in generator.group_names():
+            assert set(load_file(folder / "groups" / f"{name}.safetensors")) == set(generator.group(name))
+        trunks = {path.name for path in folder.glob("trunks/ct/*")} - {"model.safetensors"}
+        families = {"alignment": subsets.alignment, "cross_guidance": subsets.guidance}
+        assert trunks == {f"{family}.safetensors" for family, subset in families.items() if subset != "all"}
+    generator.set_subsets(chosen(diffusion="attention"))
     generator.save_pretrained(folder)
-    again = Generator.from_pretrained(folder, text_encoder)
-    assert again.config.diffusion_subset == "all"
-    assert all(torch.equal(value, before[key]) for key, value in _state(again).items())
+    assert folder_digest(folder) == first
+
+
+def test_a_folder_from_before_alignment_and_guidance_had_subsets_is_whole(
+    generator: Generator, folder: Path, text_encoder: TextEncoder
+) -> None:
+    values = json.loads((folder / "config.json").read_text())
+    for key in ("alignment_subset", "guidance_subset"):
+        assert values.pop(key) == "all"
+    (folder / "config.json").write_text(json.dumps(values))
+    assert Subsets.stored_in(folder) == chosen(diffusion="attention")
+    theirs = _state(Generator.from_pretrained(folder, text_encoder))
+    assert all(torch.equal(value, theirs[key]) for key, value in _state(generator).items())
+
+
+def test_a_trunk_that_is_missing_is_refused_with_its_place(
+    generator: Generator, folder: Path, text_encoder: TextEncoder
+) -> None:
+    generator.set_subsets(chosen(guidance="gates"))
+    generator.save_pretrained(folder)
+    (folder / "trunks" / "ct" / "cross_guidance.safetensors").unlink()
+    with pytest.raises(FolderInvalid, match=r"trunks/ct/cross_guidance.safetensors is missing"):
+        Generator.from_pretrained(folder, text_encoder)
 
 
 def test_an_unknown_key_in_config_json_is_refused(folder: Path, text_encoder: TextEncoder) -> None:

@@ -91,6 +91,20 @@ def test_a_patient_without_terms_has_a_zero_gradient(engine: str, doubles: Simpl
     assert norms[0] == norms[2] == 0 and norms[1] > 0
 
 
+@pytest.mark.parametrize("engine", sorted(ENGINES))
+def test_a_term_that_touches_nothing_is_no_term(engine: str, doubles: SimpleNamespace) -> None:
+    loss = doubles.ToyLoss()
+    terms = drawn(loss)
+    dropped = terms[0][0].kind
+    settings = ExecutionSettings(chunk_size=4, engine=engine)  # type: ignore[arg-type]
+    without = [[term for term in own if term.kind != dropped] for own in terms]
+    expected = patient_gradients(loss, loss.parameters, without, settings).squared_norms()
+    touched = loss.touched
+    loss.touched = lambda kind: [] if kind == dropped else touched(kind)
+    assert torch.equal(patient_gradients(loss, loss.parameters, terms, settings).squared_norms(), expected)
+    assert not expected.equal(patient_gradients(doubles.ToyLoss(), loss.parameters, terms, settings).squared_norms())
+
+
 def test_terms_that_cannot_be_stacked_are_refused(doubles: SimpleNamespace) -> None:
     loss = doubles.FixedLoss({})
     terms = [[Term("given", {"g": torch.zeros(2)})], [Term("given", {"g": torch.zeros(3)})]]

@@ -38,6 +38,8 @@ def test_the_digest_is_the_same_for_the_same_study_written_otherwise(tmp_path: P
         {"stages": [{"name": "align", "rounds": 3}, {"name": "guide", "rounds": 1}]},
         {"sites": [*STUDY["sites"], {"name": "east", "flows": ["ct"], "declared_patients": 100}]},
         {"optimizer": {"name": "sgd"}},
+        {"training": {"alignment_subset": "norms"}},
+        {"training": {"guidance_subset": "gates"}},
         {"stages": [{"name": "align", "rounds": 2, "flow_weights": {"ct": 2.0}}, {"name": "guide", "rounds": 1}]},
     ],
 )

@@ -600,13 +600,26 @@ def test_another_generator_than_the_study_s_is_refused(
         play(study=study)
 
 
+@pytest.mark.parametrize(
+    ("family", "subset", "stored"),
+    [("diffusion", "norms", "attention"), ("alignment", "norms", "all"), ("guidance", "gates", "all")],
+)
 def test_a_generator_divided_for_another_subset_is_refused_with_what_to_do(
-    play: Callable[..., StudyResult], make_study: MakeStudy
+    play: Callable[..., StudyResult], make_study: MakeStudy, family: str, subset: str, stored: str
 ) -> None:
-    for subset in ("all", "norms"):
-        study = make_study(training={"diffusion_subset": subset})
-        with pytest.raises(GeneratorInvalid, match=f'for training `attention` .*set_diffusion_subset."{subset}"'):
-            play(study=study)
+    study = make_study(training={f"{family}_subset": subset})
+    told = rf"training {family} `{stored}` instead of `{subset}`: .*set_subsets\(Subsets\(.*{family}='{subset}'"
+    with pytest.raises(GeneratorInvalid, match=told):
+        play(study=study)
+
+
+def test_a_generator_whose_configuration_cannot_be_read_is_refused(
+    play: Callable[..., StudyResult], make_study: MakeStudy, generator_folder: Path
+) -> None:
+    for content in ('{"diffusion_subsets": "style"}', "[", "[]"):
+        (generator_folder / "config.json").write_text(content)
+        with pytest.raises(GeneratorInvalid, match="diffusion_subsets|not valid JSON|JSON object"):
+            play(study=make_study())
 
 
 # --- memory -----------------------------------------------------------------------------------------------------------

@@ -16,6 +16,7 @@ from medm2g.config import FlowConfig, preset
 from medm2g.generator import Generator
 from medm2g.metrics.referee import Referee, RefereeConfig
 from medm2g.metrics.report_features import ReportFeatures
+from medm2g.subsets import Subsets
 from privacy.errors import PolicyRefused
 from protocol.digests import digest_folder
 from protocol.study import Study
@@ -170,21 +171,23 @@ def test_a_study_of_another_subset_starts_from_the_same_generator_divided_anew(
     """Its text flow also hears the patient's X-ray in stage diffuse, through the alignment that was just trained."""
     study = tmp_path / "norms.toml"
     study.write_text(
-        simulation.study_path.read_text() + "[training]\ndiffusion_subset = 'norms'\nsource_prompts = 0.5\n"
+        simulation.study_path.read_text()
+        + "[[stages]]\nname = 'guide'\nrounds = 1\n[training]\nsource_prompts = 0.5\n"
+        + "alignment_subset = 'norms'\ndiffusion_subset = 'norms'\nguidance_subset = 'gates'\n"
     )
     summary = _run(replace(simulation, study_path=study))
-    assert all(site["rounds"] == 3 for site in summary["sites"].values())
+    assert all(site["rounds"] == 4 for site in summary["sites"].values())
     out = tmp_path / "run" / "generator"
-    assert json.loads((out / "config.json").read_text())["diffusion_subset"] == "norms"
-    trained = load_file(out / "groups" / "diffusion" / "xray.safetensors")
-    assert trained and all(_of_norms(name) or name.startswith("styles.") for name in trained)
+    wanted = Subsets(alignment="norms", diffusion="norms", guidance="gates")
+    assert Subsets.stored_in(out) == wanted != Subsets.stored_in(place / "initial")
     before, after = (Generator.from_pretrained(folder).state_dict() for folder in (place / "initial", out))
-    moved = {name for name in before if name.startswith("unets.") and not before[name].equal(after[name])}
-    assert moved and all(map(_of_norms, moved))
-
-
-def _of_norms(name: str) -> bool:
-    return "norm" in name or ".conv_out." in name
+    moved = {name for name in before if not before[name].equal(after[name])}
+    for family in ("alignment/xray", "diffusion/xray", "diffusion/text", "cross_guidance/xray", "cross_guidance/text"):
+        trained = set(load_file(out / "groups" / f"{family}.safetensors"))
+        assert trained and trained <= moved  # noise reaches every number of a group
+        moved -= trained
+    assert not moved
+    assert wanted.trains("unets.xray.conv_norm_out.weight") and not wanted.trains("unets.xray.conv_in.weight")
 
 
 def test_phantom_exports_and_genuine_dicom_make_one_consortium(

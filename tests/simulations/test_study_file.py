@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from medm2g.subsets import Subsets
 from protocol.study import Study
+from simulations.generators import generator_folder
 from simulations.study_file import read_study, without_privacy, write_study
 
 STUDIES = Path(__file__).resolve().parents[2] / "studies"
@@ -19,6 +21,13 @@ def test_a_written_study_reads_back_equal_with_the_same_digest(name: str, tmp_pa
     again = Study.read(tmp_path / "study.toml")
     assert again == study
     assert again.digest(version="x") == study.digest(version="x")
+
+
+@pytest.mark.parametrize("name", ["demo", "corpus", "two-hospitals"])
+def test_the_shipped_weights_are_divided_as_the_studies_that_start_from_them_train(name: str) -> None:
+    """A coordinator and a vault take the package's folder as it lies there."""
+    study = Study.read(STUDIES / f"{name}.toml")
+    assert Subsets.stored_in(generator_folder(study.generator)) == Subsets.of(study.training)
 
 
 def test_privacy_off_is_another_study_and_no_site_of_it_is_private() -> None:

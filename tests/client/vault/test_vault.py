@@ -348,6 +348,15 @@ def test_a_generator_that_was_exchanged_after_approval_is_refused(
     assert kinds(vault) == ["opened", "approved"]
 
 
+def test_a_generator_that_is_divided_otherwise_than_the_study_says_is_refused(
+    make_site: MakeSite, make_study: MakeStudy, make_request: MakeRequest
+) -> None:
+    vault, study = make_site().vault(), make_study(training={"guidance_subset": "gates"})
+    vault.approve(study)
+    assert vault.train(make_request(study, "guide")).code is Code.GENERATOR_MISMATCH
+    assert kinds(vault) == ["opened", "approved"]
+
+
 def test_a_forgotten_patient_is_never_drawn_again(
     make_site: MakeSite, make_study: MakeStudy, make_request: MakeRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:

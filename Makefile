@@ -4,7 +4,7 @@ BIN := .venv/bin
 STAMP := .venv/.fedm2g-installed
 ROOMS := fedm2g.py medm2g privacy protocol client server simulations
 
-.PHONY: setup lint format test demo check faults twin deployment bench stubs constraints clean
+.PHONY: setup lint format test demo check faults twin deployment bench results stubs constraints clean
 
 setup: $(STAMP)
 
@@ -43,6 +43,11 @@ deployment: $(STAMP)
 
 bench: $(STAMP)
 	$(BIN)/python benchmarks/run.py $(NAMES)
+
+results: $(STAMP)
+	$(BIN)/fedm2g simulate studies/demo.toml --compare --out runs/compared
+	cp runs/compared/comparison.md docs/results.md
+	cp runs/compared/comparison.png docs/comparison.png
 
 stubs: $(STAMP)
 	$(BIN)/python -m grpc_tools.protoc -I . --python_out=. --pyi_out=. --grpc_python_out=. protocol/vault.proto

@@ -88,14 +88,22 @@ def simulate(
     engine: Annotated[Engine, typer.Option(help="Sites in this process, or in Ray's.")] = Engine.local,
     privacy: Annotated[Switch, typer.Option(help="`off` trains the whole study without, as a reference.")] = Switch.on,
     resume: Annotated[bool, typer.Option("--resume", help="Continue the run in --out.")] = False,
+    compare: Annotated[
+        bool, typer.Option("--compare", help="Against each site alone, other ε, no privacy, and pooled data.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Run a whole study on this machine: build its sites, train, evaluate, report."""
     from privacy.allocator import keep_freed_memory
     from simulations.study_file import read_study
 
-    read_study(study, private=True)  # a mistake in it is told before anything heavy is loaded
+    found = read_study(study, private=True)  # a mistake in it is told before anything heavy is loaded
     keep_freed_memory()
+    if compare:
+        if data is not None or engine is Engine.ray or privacy is Switch.off:
+            raise typer.BadParameter("--compare is for phantoms on the local engine, with privacy as the study says.")
+        _compare(study, out or Path("runs") / f"{found.name}-compared", resume=resume, as_json=as_json)
+        return
     from simulations.simulate import Simulation
     from simulations.simulate import simulate as run
 
@@ -108,6 +116,19 @@ def simulate(
         )
     if as_json:
         _print_json(summary)
+
+
+def _compare(study: Path, out: Path, *, resume: bool, as_json: bool) -> None:
+    from simulations.compare.page import write_page
+    from simulations.compare.run import Comparison, compare
+
+    with _progress(as_json) as progress:
+        result = compare(Comparison(study, out, resume=resume), progress=progress)
+    page = write_page(out, result)
+    if as_json:
+        _print_json(result)
+    else:
+        typer.echo(f"The comparison lies in {page}.")
 
 
 @app.command()

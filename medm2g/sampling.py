@@ -49,6 +49,9 @@ class Conditions:
         )
 
 
+GUIDANCE = 2.0
+"""By how much conditions are sharpened where nobody says. Validation phantoms, 12 steps (docs/LOG.md, 2026-11-27): at
+1.5 X-ray, T2 and reports look more real, CT, T1 and FLAIR less, and findings are right less often everywhere."""
 GUIDED_PART = 0.7
 """Guidance acts at timesteps below this part of all: at the noisiest ones it harms variety and adds nothing to meaning
 (arXiv 2404.07724). Validation phantoms, 12 steps at scale 2: docs/LOG.md, 2026-11-25."""
@@ -73,7 +76,7 @@ class AnyToAnyPipeline:
         *,
         count: int = 1,
         num_inference_steps: int = 20,
-        guidance_scale: float = 2.0,
+        guidance_scale: float = GUIDANCE,
         generator: Random = None,
         on_step: Callable[[int, int], None] | None = None,
     ) -> dict[str, Tensor | list[str]]:
@@ -102,7 +105,7 @@ class AnyToAnyPipeline:
         sources: Sources | None = None,
         count: int = 1,
         num_inference_steps: int = 20,
-        guidance_scale: float = 2.0,
+        guidance_scale: float = GUIDANCE,
     ) -> Plan:
         """Step 1. Raises InputInvalid; no message repeats a prompt or a pixel."""
         if count < 1 or num_inference_steps < 1 or guidance_scale < 1:

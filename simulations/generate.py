@@ -13,7 +13,7 @@ from PIL import Image
 from torch import Tensor
 
 from medm2g.generator import Generator
-from medm2g.sampling import AnyToAnyPipeline
+from medm2g.sampling import GUIDANCE, AnyToAnyPipeline
 from protocol.intensity import to_unit
 from protocol.study import FlowSpec, flow_spec
 from protocol.synthetic import synthetic_dicom, synthetic_png
@@ -34,7 +34,7 @@ class GenerateOptions:
     count: int = 4
     seed: int = 0
     num_inference_steps: int = 25
-    guidance_scale: float = 2.0
+    guidance_scale: float = GUIDANCE
     image_format: str = "png"
 
 

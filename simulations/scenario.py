@@ -10,7 +10,7 @@ import multiprocessing
 import os
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,13 +60,15 @@ def build_phantom_sites(
     size: int,
     population: str | None = None,
     seed_offset: int = 0,
+    numbers: Mapping[str, int] | None = None,
     physics: PhysicsConfig | None = None,
     processes: int | None = None,
     on_patient: Callable[[int], None] = lambda _: None,
 ) -> list[SimulatedSite]:
     """Every site from phantoms: DICOM export, ingest, export removed.
 
-    population: every site's instead of its own, for a federation of public phantoms.
+    population: every site's instead of its own, for a federation of public phantoms. numbers: each site's place in the
+    study whose hospitals these are, where this one has only some of its sites: the same patients then.
     on_patient: called now and then with the number of patients written since.
     """
     jobs = [
@@ -75,7 +77,7 @@ def build_phantom_sites(
             spec,
             folder / spec.name,
             population or spec.population or "public",
-            _PHANTOM_SEED + seed_offset + 100 * study.training.seed + number,
+            _seed_of(study, number if numbers is None else numbers[spec.name], seed_offset),
             size,
             physics or PhysicsConfig(),
         )
@@ -94,6 +96,28 @@ def build_phantom_sites(
             on_patient(counter.value - told)
             told = counter.value
         return [future.result() for future in built]
+
+
+def build_pooled_site(
+    study: Study, spec: SiteSpec, members: Sequence[SiteSpec], folder: Path, *, size: int
+) -> SimulatedSite:
+    """One site with all patients of the members, who are all the sites of the study that they belong to."""
+    prepare_site(study, spec, folder / spec.name, pseudonym_key=derived_pseudonym_key(study, spec, "pooled"))
+    for number, member in enumerate(members):
+        fill_with_phantoms(
+            folder / spec.name,
+            patients=member.declared_patients,
+            seed=_seed_of(study, number),
+            population=member.population or "public",
+            flows=member.flows,
+            size=size,
+        )
+    return SimulatedSite(spec, folder / spec.name)
+
+
+def _seed_of(study: Study, number: int, offset: int = 0) -> int:
+    """Of the phantoms of a study's site, by its place among the sites."""
+    return _PHANTOM_SEED + offset + 100 * study.training.seed + number
 
 
 _counter: object = None

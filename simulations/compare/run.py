@@ -68,8 +68,9 @@ def compare(comparison: Comparison, *, progress: Progress) -> dict[str, Any]:
         "arms": {BEFORE: {"title": "public generator, before", "flows": _flows(qualities[BEFORE])}}
         | {arm.name: _record(arm, trained[arm.name], qualities[arm.name]) for arm in arms},
     }
-    write_atomically(comparison.out / RESULT, json.dumps(result, indent=1) + "\n")
-    return result
+    text = json.dumps(result, indent=1)
+    write_atomically(comparison.out / RESULT, text + "\n")
+    return dict(json.loads(text))
 
 
 def _open(comparison: Comparison) -> None:

@@ -50,7 +50,7 @@ def claims(result: Mapping[str, Any], *, private: str = "federated-8") -> list[C
                     best = better(known)
                     holds = own < best if measure == "frechet" else own > best
                     label = f"{claim} ({'appearance' if measure == 'frechet' else 'meaning'})"
-                    found.append(Claim(flow, label, holds, f"{_short(own)} against {_short(best)}"))
+                    found.append(Claim(flow, label, holds, f"{short(own)} against {short(best)}"))
     return found
 
 
@@ -61,7 +61,7 @@ def _public(arms: Mapping[str, Any]) -> list[str]:
 def _at_most(flow: str, claim: str, ours: float | None, other: float | None, factor: float) -> Claim:
     if ours is None or other is None:
         return Claim(flow, claim, False, "not measured")
-    return Claim(flow, claim, ours <= factor * other, f"{_short(ours)} is {ours / other:.2f} × {_short(other)}")
+    return Claim(flow, claim, ours <= factor * other, f"{short(ours)} is {ours / other:.2f} × {short(other)}")
 
 
 def _mean(arms: Mapping[str, Any], name: str, flow: str, measure: str) -> float | None:
@@ -69,5 +69,6 @@ def _mean(arms: Mapping[str, Any], name: str, flow: str, measure: str) -> float 
     return fmean(values) if values else None
 
 
-def _short(value: float) -> str:
-    return f"{value:.3g}"
+def short(value: float) -> str:
+    """Three digits, written out."""
+    return f"{value:.0f}" if value >= 100 else f"{value:.3g}"

@@ -7,7 +7,7 @@ from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
-from simulations.compare.figures import claims
+from simulations.compare.figures import claims, short
 from simulations.compare.run import BEFORE
 
 PAGE, PICTURE = "comparison.md", "comparison.png"
@@ -56,8 +56,8 @@ def _cell(figures: Mapping[str, Any]) -> str:
     distances, accuracy = figures.get("frechet", []), figures.get("finding_accuracy", [])
     if not distances:
         return ""
-    spread = f" ({stdev(distances):.2g})" if len(distances) > 1 else ""
-    return f"{fmean(distances):.3g}{spread}" + (f" / {fmean(accuracy):.2f}" if accuracy else "")
+    spread = f" ({short(stdev(distances))})" if len(distances) > 1 else ""
+    return f"{short(fmean(distances))}{spread}" + (f" / {fmean(accuracy):.2f}" if accuracy else "")
 
 
 def _ceiling(result: Mapping[str, Any], flow: str) -> str:

@@ -27,7 +27,8 @@ from medm2g.pretrain.machine import Machine
 PHASES: Mapping[str, float] = {"codec": 0.07, "text_codec": 0.05, "align": 0.11, "trunks": 0.67, "guide": 0.10}
 VALIDATION_SHARE = 0.05
 """Of the public patients."""
-#: Of each phase its settings' file, what trains, and what of the generator it changes.
+#: Of each phase: its file, which has its settings; what trains it; what of the generator that changes, where it is one
+#: network (the others send each flow's to the machine by themselves).
 _PHASES: Mapping[str, tuple[Any, Callable[..., int], tuple[str, ...]]] = {
     "codec": (codecs, codecs.train_codecs, ("codecs",)),
     "text_codec": (text_codec, text_codec.train_text_codec, ("codecs",)),

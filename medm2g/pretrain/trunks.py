@@ -28,14 +28,14 @@ from medm2g.pretrain.side_by_side import side_by_side
 from medm2g.pretrain.styles import HospitalStyles, PublicDiffuseLoss
 
 SETTINGS = PhaseSettings(learning_rate=4e-3, batch_size=72, ema_decay=0.9985)
-"""Measured on X-ray, 150 CPU seconds each: validation .429; batches of 48 at 2e-3 .480, of 24 at 2e-3 .460, of 24 at
-8e-3 .438 (docs/LOG.md, 2026-11-24)."""
+"""The rate: X-ray, 150 CPU seconds of batches of 24: validation .429, at 2e-3 .460, at 8e-3 .438. Batches of 72 are of
+the run that made the shipped weights, the best of four by its samples (docs/LOG.md)."""
 TOGETHER = 0.6
 """Part of a modality's budget in which its flows are one denoiser."""
 TEXT_STEPS = 1.5
 """Of an image denoiser's steps, where the budget counts steps: a step of the report's takes 0.4 of the time."""
 STEPS: Mapping[str, float] = {"ct": 2.0, "xray": 1.5}
-"""Likewise, by modality: one denoiser draws chests and heads in CT, and X-rays show most of what a finding can be."""
+"""Likewise, by modality: in CT one denoiser draws chests and heads, and in X-ray places of findings come late."""
 SOURCE_PROMPTS = 0.1
 TEXT_SOURCE_PROMPTS = 0.6
 

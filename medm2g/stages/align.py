@@ -50,7 +50,7 @@ class AlignLoss(Stage):
         self.token_norm = anchors.token_norm
 
     def touched(self, kind: str) -> tuple[str, ...]:
-        """The whole of `alignment/<flow>`."""
+        """The trainable subset of `alignment/<flow>`."""
         return self.group_names(f"alignment/{kind}")
 
     def draw(self, pseudonym: str, *, generator: torch.Generator, only: Sequence[str] | None = None) -> list[Term]:

@@ -21,7 +21,7 @@ from simulations import engines
 from simulations.compare.arms import Arm, Kind, arms_of
 from simulations.errors import InputInvalid
 from simulations.evaluation import EvaluationSettings
-from simulations.generators import initial_folder
+from simulations.generators import generator_folder, initial_folder
 from simulations.held_out_phantoms import held_out_phantoms
 from simulations.judging import Panel
 from simulations.scenario import SimulatedSite, build_phantom_sites, build_pooled_site
@@ -29,6 +29,7 @@ from simulations.study_file import read_study, write_study
 from simulations.summary import Quality, write_atomically
 
 RESULT = "comparison.json"
+ARMS = "arms"
 BEFORE = "before"
 _SIZE = 64
 
@@ -52,6 +53,7 @@ class Comparison:
 def compare(comparison: Comparison, *, progress: Progress) -> dict[str, Any]:
     """Run it; returns what `comparison.json` holds. Raises StudyInvalid, InputInvalid, PrivacyError, ServerError."""
     study = read_study(comparison.study_path, private=True)
+    generator_folder(study.generator, preset=study.preset)  # refused, it must not cost an earlier comparison
     _open(comparison)
     folder = initial_folder(study, into=comparison.out / "initial")
     study = bind(study, folder)
@@ -74,14 +76,15 @@ def compare(comparison: Comparison, *, progress: Progress) -> dict[str, Any]:
 
 
 def _open(comparison: Comparison) -> None:
-    out = comparison.out
-    if out.is_dir() and any(out.iterdir()) and not (out / "study.toml").is_file():
+    """An earlier comparison's folder is cleared or gone on with; anybody else's, a run's too, is refused."""
+    out, known = comparison.out, (comparison.out / ARMS).is_dir()
+    if comparison.resume and not known:
+        raise InputInvalid(f"There is nothing to resume in {out}: run without --resume.")
+    if out.is_dir() and any(out.iterdir()) and not known:
         raise InputInvalid(f"{out} holds something that is not a comparison: choose another folder with --out.")
     if not comparison.resume:
         shutil.rmtree(out, ignore_errors=True)
-    elif not (out / "study.toml").is_file():
-        raise InputInvalid(f"There is nothing to resume in {out}: run without --resume.")
-    out.mkdir(parents=True, exist_ok=True)
+    (out / ARMS).mkdir(parents=True, exist_ok=True)
 
 
 def _train(comparison: Comparison, arms: list[Arm], folder: Path, progress: Progress) -> dict[str, Path]:
@@ -92,7 +95,7 @@ def _train(comparison: Comparison, arms: list[Arm], folder: Path, progress: Prog
     found = {}
     # one process for each: vaults keep their patients' features for as long as they live
     with ProcessPoolExecutor(at_once, mp_context=context, max_tasks_per_child=1) as pool:
-        asked = {pool.submit(train_arm, arm, folder, comparison.out / "arms" / arm.name): arm for arm in arms}
+        asked = {pool.submit(train_arm, arm, folder, comparison.out / ARMS / arm.name): arm for arm in arms}
         for future in as_completed(asked):
             found[asked[future].name] = future.result()
             progress.advance(bar)
@@ -100,8 +103,9 @@ def _train(comparison: Comparison, arms: list[Arm], folder: Path, progress: Prog
 
 
 def train_arm(arm: Arm, initial: Path, out: Path) -> Path:
-    """Build the arm's sites, train, and leave `generator/` and `rounds.jsonl` in `out`, which may be there already."""
-    if (out / "done").is_file():
+    """Build the arm's sites, train, and leave `generator/` and `rounds.jsonl` in `out`, unless the same study has."""
+    done, digest = out / "done", arm.study.digest(version=VERSION)
+    if done.is_file() and done.read_text(encoding="utf-8") == digest:
         return out / "generator"
     from privacy.allocator import keep_freed_memory
     from simulations.public_continued import continue_in_public
@@ -118,7 +122,7 @@ def train_arm(arm: Arm, initial: Path, out: Path) -> Path:
         engines.approve(arm.study, sites, initial)
         engines.run("local", arm.study, sites, generator_folder=initial, out=out)
     shutil.rmtree(out / "sites", ignore_errors=True)
-    (out / "done").touch()
+    done.write_text(digest, encoding="utf-8")
     return out / "generator"
 
 

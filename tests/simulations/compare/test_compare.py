@@ -106,6 +106,10 @@ def test_a_comparison_is_kept_resumed_and_told(tmp_path: Path) -> None:
     again = compare(Comparison(tmp_path / "study.toml", tmp_path / "out", resume=True, **options), progress=QUIET)
     assert again == result
     assert (tmp_path / "out" / "arms" / "federated-8" / "generator" / "card.md").stat().st_mtime_ns == made
+    (tmp_path / "slower.toml").write_text(SMALL.replace("learning_rate = 0.3", "learning_rate = 0.2"), encoding="utf-8")
+    one = {**options, "only": ("federated-open",)}
+    other = compare(Comparison(tmp_path / "slower.toml", tmp_path / "out", resume=True, **one), progress=QUIET)
+    assert other["arms"]["federated-open"]["flows"] != result["arms"]["federated-open"]["flows"]  # not the old one's
     page = write_page(tmp_path / "out", result)
     text = page.read_text(encoding="utf-8")
     assert page.name == PAGE and (tmp_path / "out" / PICTURE).stat().st_size > 5000
@@ -113,7 +117,7 @@ def test_a_comparison_is_kept_resumed_and_told(tmp_path: Path) -> None:
     with pytest.raises(InputInvalid, match="nothing to resume"):
         compare(Comparison(tmp_path / "study.toml", tmp_path / "absent", resume=True), progress=QUIET)
     (tmp_path / "other").mkdir()
-    (tmp_path / "other" / "thesis.txt").touch()
+    (tmp_path / "other" / "study.toml").touch()  # a run's folder is not a comparison's
     with pytest.raises(InputInvalid, match="not a comparison"):
         compare(Comparison(tmp_path / "study.toml", tmp_path / "other"), progress=QUIET)
 

@@ -128,7 +128,7 @@ class AnyToAnyPipeline:
         null_tokens = null.tokens[:, :length].to(tokens).expand_as(tokens)
         null_mask = null.mask[:, :length].to(mask).expand_as(mask)
         for flow, images in plan.images.items():
-            images = images.to(generator.device, generator.dtype)
+            images = images.to(generator.device, generator.dtype, copy=True)  # numpy's memory may begin anywhere
             aligned = torch.cat([generator.align(flow, part).tokens for part in images.split(self.batch_size)])
             tokens, null_tokens = torch.cat([tokens, aligned], 1), torch.cat([null_tokens, aligned], 1)
             mask, null_mask = F.pad(mask, (0, aligned.shape[1]), value=1.0), F.pad(null_mask, (0, aligned.shape[1]))

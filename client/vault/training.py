@@ -274,15 +274,18 @@ def _steps(
 
 
 def _parameters(groups: Mapping[str, Mapping[str, np.ndarray]], shared: SharedGenerator) -> dict[str, Tensor]:
-    """The trained groups as detached tensors. Raises GeneratorMismatch where they are not this generator's own."""
+    """The trained groups as detached tensors. Raises GeneratorMismatch where they are not this generator's own.
+
+    Copied, for torch's own memory begins at multiples of 64 bytes and numpy's and a message's do not: MKL's products of
+    the same numbers differ in their last bits with the place they lie at, and equal seeds are to give equal updates.
+    """
     parameters: dict[str, Tensor] = {}
     for name, arrays in groups.items():
         shapes = shared.shapes(name)
         if {key: tuple(array.shape) for key, array in arrays.items()} != shapes:
             raise GeneratorMismatch(f"The group {name} that was sent does not fit this generator.")
         for key in shapes:
-            own = np.require(arrays[key], dtype=np.float32, requirements=["C", "W"])  # copies only what it must
-            parameters[key] = torch.from_numpy(own).to(shared.generator.device)
+            parameters[key] = torch.tensor(arrays[key], dtype=torch.float32, device=shared.generator.device)
     return parameters
 
 

@@ -162,7 +162,7 @@ class CanarySite:
 
     def _parameters(self, stage: StageSpec, shared: SharedGenerator) -> dict[str, Tensor]:
         names = self.study.groups_of(stage.name, self.spec)
-        return {key: torch.from_numpy(array) for name in names for key, array in shared.initial(name).items()}
+        return {key: torch.tensor(array) for name in names for key, array in shared.initial(name).items()}
 
     def _mechanism(self, stage: StageSpec, round_number: int, patients: list[str]) -> Mechanism:
         place = {"study_digest": self.plan.study_digest, "stage": stage.name, "round_number": round_number}

@@ -48,7 +48,7 @@ def retrieval_figures(
     own = [report for report in reports if flow in report.sources]
     if len(own) < 2:
         return {"reason": "Fewer than two records of this flow have a report."}
-    images = torch.as_tensor(np.stack([report.sources[flow] for report in own]))[:, None]
+    images = torch.tensor(np.stack([report.sources[flow] for report in own]))[:, None]
     with torch.no_grad():
         points = torch.cat([generator.align(flow, part).embedding.float() for part in images.split(64)])
     texts = [report.text for report in own]

@@ -43,6 +43,15 @@ def moved(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     return {name: (array + np.float32(0.01)).astype(np.float32) for name, array in arrays.items()}
 
 
+def laid_at(array: np.ndarray, offset: int) -> np.ndarray:
+    """The same numbers in memory that begins `offset` bytes after a multiple of 64."""
+    room = np.empty(array.nbytes + 128, dtype=np.uint8)
+    start = -room.ctypes.data % 64 + offset
+    laid = room[start : start + array.nbytes].view(array.dtype).reshape(array.shape)
+    laid[...] = array
+    return laid
+
+
 @pytest.mark.parametrize("stage", ["align", "diffuse", "guide"])
 def test_a_round_gives_every_declared_group_a_noised_update(
     make_site: MakeSite, make_study: MakeStudy, make_request: MakeRequest, stage: str
@@ -283,6 +292,26 @@ def test_privacy_off_gives_the_same_update_from_the_same_seeds(
     vault = make_site(allow_non_private=True).vault()
     vault.approve(other)
     assert wire_bytes(vault.train(make_request(other, "guide"))) != wire_bytes(replies[0])
+
+
+def test_trained_parameters_begin_where_torch_would_put_them(
+    make_site: MakeSite, make_study: MakeStudy, make_request: MakeRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the last bits of a product depend on where a message happened to lie in memory."""
+    study = make_study(privacy={"enabled": False})
+    vault = make_site(allow_non_private=True).vault()
+    vault.approve(study)
+    request, real = make_request(study, "guide"), training._steps
+    groups = {name: {key: laid_at(array, 4) for key, array in own.items()} for name, own in request.groups.items()}
+    begins: set[int] = set()
+
+    def looked(mechanism: Any, loss: Any, parameters: Any, *others: Any) -> Any:
+        begins.update(value.data_ptr() % 64 for value in parameters.values())
+        return real(mechanism, loss, parameters, *others)
+
+    monkeypatch.setattr(training, "_steps", looked)
+    assert vault.train(replace(request, groups=groups)).code is Code.OK
+    assert begins == {0}
 
 
 @pytest.mark.parametrize("private", [True, False])

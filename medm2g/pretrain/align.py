@@ -14,6 +14,7 @@ from medm2g.pretrain.curve import CurveWriter
 from medm2g.pretrain.data import PublicPatients
 from medm2g.pretrain.draws import FixedValidation, StageBatches
 from medm2g.pretrain.loop import PhaseBudget, PhaseSettings, Progress, no_progress, run_phase, training_only
+from medm2g.pretrain.muon import matrices_of
 from medm2g.pretrain.side_by_side import side_by_side
 from medm2g.stages.align import AlignLoss
 
@@ -73,6 +74,7 @@ def train_align(
         return run_phase(
             f"align/{flow}",
             own[flow],
+            matrices=matrices_of(generator.alignment[flow]),
             batch_loss=batches.loss,
             validation_loss=held,
             settings=settings,

@@ -19,6 +19,7 @@ from medm2g.generator import Generator
 from medm2g.pretrain.curve import CurveWriter
 from medm2g.pretrain.data import PublicPatients
 from medm2g.pretrain.loop import PhaseBudget, PhaseSettings, Progress, no_progress, random_of, run_phase, training_only
+from medm2g.pretrain.muon import matrices_of
 
 SETTINGS = PhaseSettings(learning_rate=2e-3, batch_size=32, weight_decay=0.0, ema_decay=0.995)
 DETAIL = 0.5
@@ -62,6 +63,7 @@ def train_codecs(
         steps = run_phase(
             "codec",
             list(codec.parameters()),
+            matrices=matrices_of(codec),
             batch_loss=batch_loss,
             validation_loss=lambda: reconstruction_error(codec, held),
             settings=settings,

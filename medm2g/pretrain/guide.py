@@ -8,6 +8,7 @@ from medm2g.pretrain.curve import CurveWriter
 from medm2g.pretrain.data import PublicPatients
 from medm2g.pretrain.draws import FixedValidation, StageBatches
 from medm2g.pretrain.loop import PhaseBudget, PhaseSettings, Progress, no_progress, run_phase, training_only
+from medm2g.pretrain.muon import matrices_of
 from medm2g.stages.guide import GuideLoss
 
 SETTINGS = PhaseSettings(learning_rate=3e-3, batch_size=24, ema_decay=0.995)
@@ -44,6 +45,7 @@ def train_guide(
         return run_phase(
             "guide",
             parameters,
+            matrices=matrices_of(generator),
             batch_loss=batches.loss,
             validation_loss=held,
             settings=settings,

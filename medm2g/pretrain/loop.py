@@ -1,4 +1,5 @@
-"""The loop that every phase shares: AdamW on a budget of seconds or steps, a rate that decays with what is spent of it.
+"""The loop that every phase shares: a budget of seconds or steps, rates that decay with what is spent of it; matrices by
+Muon (muon.py) where a phase names them, all else by AdamW.
 
 Public training only: whole-batch gradients, no clipping per patient, no noise.
 """
@@ -19,6 +20,7 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 from medm2g.errors import ConfigInvalid
 from medm2g.generator import Generator
 from medm2g.pretrain.curve import CurveWriter
+from medm2g.pretrain.muon import Muon
 
 Progress = Callable[[str, float, float], None]
 """Called with the phase, the part of it that is done (0..1) and the seconds left in it."""
@@ -51,6 +53,7 @@ class PhaseSettings:
     """How one phase trains."""
 
     learning_rate: float
+    """AdamW's."""
     batch_size: int
     """Images, texts or patients per step."""
     warmup: float = 0.03
@@ -61,6 +64,8 @@ class PhaseSettings:
     weight_decay: float = 1e-4
     max_norm: float = 1.0
     """Of the whole batch's gradient: against a rare bad batch."""
+    matrix_rate: float = 0.02
+    """Muon's learning rate, for the matrices that a phase names."""
     ema_decay: float | None = None
     """Average the weights, and end with the average."""
     validations: int = 12
@@ -121,6 +126,7 @@ def run_phase(
     phase: str,
     parameters: Sequence[nn.Parameter],
     *,
+    matrices: Sequence[nn.Parameter] = (),
     batch_loss: Callable[[int], Tensor],
     validation_loss: Callable[[], float],
     settings: PhaseSettings,
@@ -130,27 +136,23 @@ def run_phase(
 ) -> int:
     """Train until the budget is spent; returns the number of steps.
 
-    batch_loss(step) draws one public batch, by that step's own randomness (`random_of`), and gives its mean loss. With
-    a budget of steps the result depends on the seed alone; with seconds, on the machine too.
+    matrices: those of the parameters that Muon trains. batch_loss(step) draws one public batch, by that step's own
+    randomness (`random_of`), and gives its mean loss. With a budget of steps the result depends on the seed alone; with
+    seconds, on the machine too.
     """
-    optimizer = torch.optim.AdamW(
-        parameters,
-        lr=settings.learning_rate,
-        betas=settings.betas,
-        weight_decay=settings.weight_decay,
-        fused=parameters[0].device.type == "cuda",
-    )
+    optimizers = _optimizers(parameters, matrices, settings)
     average = Average(parameters, settings.ema_decay) if settings.ema_decay is not None else None
     report = _Report(phase, settings.validations, validation_loss, average, curve)
     began, step, spent = time.monotonic(), 0, 0.0
     while spent < 1.0:
-        for group in optimizer.param_groups:
-            group["lr"] = settings.learning_rate * _rate(spent, settings)
-        optimizer.zero_grad(set_to_none=True)
+        for optimizer in optimizers:
+            optimizer.param_groups[0]["lr"] = optimizer.defaults["lr"] * _rate(spent, settings)
+            optimizer.zero_grad(set_to_none=True)
         loss = batch_loss(step)
         loss.backward()
         nn.utils.clip_grad_norm_(parameters, settings.max_norm)
-        optimizer.step()
+        for optimizer in optimizers:
+            optimizer.step()
         if average is not None:
             average.update()
         step += 1
@@ -161,6 +163,24 @@ def run_phase(
     if average is not None:
         average.swap()
     return step
+
+
+def _optimizers(
+    parameters: Sequence[nn.Parameter], matrices: Sequence[nn.Parameter], settings: PhaseSettings
+) -> list[torch.optim.Optimizer]:
+    own = {id(matrix) for matrix in matrices}
+    optimizers: list[torch.optim.Optimizer] = [
+        torch.optim.AdamW(
+            [parameter for parameter in parameters if id(parameter) not in own],
+            lr=settings.learning_rate,
+            betas=settings.betas,
+            weight_decay=settings.weight_decay,
+            fused=parameters[0].device.type == "cuda",
+        )
+    ]
+    if matrices:
+        optimizers.append(Muon(matrices, settings.matrix_rate, weight_decay=settings.weight_decay))
+    return optimizers
 
 
 class _Report:

@@ -107,7 +107,7 @@ def pretrain(
 def _train(phase: str, run: _Run, budget: PhaseBudget) -> None:
     """One phase, on features as the phases before it left them."""
     generator, patients = run.generator, run.patients
-    if phase in ("trunks", "guide"):
+    if phase in ("trunks", "guide") and not patients.latents:  # neither changes what these are computed with
         patients.encode()
         patients.align()
     module, train, trained = _PHASES[phase]

@@ -15,6 +15,7 @@ from medm2g.generator import Generator
 from medm2g.pretrain.curve import CurveWriter
 from medm2g.pretrain.data import PublicPatients
 from medm2g.pretrain.loop import PhaseBudget, PhaseSettings, Progress, no_progress, random_of, run_phase, training_only
+from medm2g.pretrain.muon import matrices_of
 
 SETTINGS = PhaseSettings(learning_rate=2e-3, batch_size=32, ema_decay=0.995)
 LATENT_NOISE = 0.3
@@ -66,6 +67,7 @@ def train_text_codec(
         steps = run_phase(
             "text_codec",
             own,
+            matrices=matrices_of(codec),
             batch_loss=batch_loss,
             validation_loss=validation_loss,
             settings=settings,

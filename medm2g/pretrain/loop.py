@@ -1,5 +1,6 @@
-"""The loop that every phase shares: a budget of seconds or steps, rates that decay with what is spent of it; matrices by
-Muon (muon.py) where a phase names them, all else by AdamW.
+"""The loop that every phase shares: a budget of seconds or steps, and rates that decay with what is spent of it.
+
+Matrices that a phase names are Muon's (muon.py), all else is AdamW's.
 
 Public training only: whole-batch gradients, no clipping per patient, no noise.
 """

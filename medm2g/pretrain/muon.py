@@ -1,11 +1,12 @@
 """Muon: momentum of a weight matrix, with its singular values set to about one (Jordan et al. 2024).
 
-    u = g + momentum (b - g),   b the running mean of gradients g;   W <- W (1 - lr decay) - lr sqrt(max(1, rows / columns)) NS(u)
+    u = g + momentum (b - g) ,   b the running mean of the gradients g
+    W <- W (1 - lr decay) - lr sqrt(max(1, rows / columns)) NS(u)
 
 NS is five Newton-Schulz iterations of the quintic in Jordan's note: every direction of the input that the gradient
 knows is learnt as fast as the strongest one. A convolution's kernel is the matrix (out, in x height x width).
-torch.optim.Muon takes matrices alone and computes in bfloat16, which processors without it emulate; this one computes in
-the weights' own type, all matrices of one shape at once.
+torch.optim.Muon takes matrices alone and computes in bfloat16, which processors without it emulate; this one computes
+in the weights' own type, all matrices of one shape at once.
 """
 
 from __future__ import annotations

@@ -96,13 +96,14 @@ def test_guidance_scale_one_takes_one_pass_and_more_takes_two(shared_generator: 
 
     monkeypatch.setattr(shared_generator, "denoise", counted)
     pipeline = AnyToAnyPipeline(shared_generator)
-    for given, expected in (
-        ({"prompts": ["effusion"], "guidance_scale": 1.0}, [1, 1]),
-        ({"prompts": ["effusion"], "guidance_scale": 2.0}, [1, 2]),  # not at the noisiest timesteps
-        ({"guidance_scale": 2.0}, [1, 1]),  # nothing to sharpen
+    for target, given, expected in (
+        ("ct", {"prompts": ["effusion"], "guidance_scale": 1.0}, [1, 1]),
+        ("ct", {"prompts": ["effusion"], "guidance_scale": 2.0}, [1, 2]),  # not at the noisiest timesteps
+        ("ct", {"guidance_scale": 2.0}, [1, 1]),  # nothing to sharpen
+        ("text", {"sources": {"ct": _source("ct")}, "guidance_scale": 2.0}, [1, 1]),  # a report is not sharpened
     ):
         sizes.clear()
-        pipeline(["ct"], num_inference_steps=2, **given)
+        pipeline([target], num_inference_steps=2, **given)
         assert sizes == expected
 
 

@@ -24,7 +24,7 @@ from medm2g.pretrain.loop import PhaseBudget, PhaseSettings, Progress, no_progre
 from medm2g.pretrain.machine import Machine
 
 #: Phases in order, with their share of the time. Alignment precedes the trunks, which read its tokens.
-PHASES: Mapping[str, float] = {"codec": 0.07, "text_codec": 0.05, "align": 0.11, "trunks": 0.67, "guide": 0.10}
+PHASES: Mapping[str, float] = {"codec": 0.12, "text_codec": 0.04, "align": 0.09, "trunks": 0.67, "guide": 0.08}
 VALIDATION_SHARE = 0.05
 """Of the public patients."""
 #: Of each phase: its file, which has its settings; what trains it; what of the generator that changes, where it is one

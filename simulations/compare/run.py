@@ -53,7 +53,7 @@ class Comparison:
 def compare(comparison: Comparison, *, progress: Progress) -> dict[str, Any]:
     """Run it; returns what `comparison.json` holds. Raises StudyInvalid, InputInvalid, PrivacyError, ServerError."""
     study = read_study(comparison.study_path, private=True)
-    generator_folder(study.generator, preset=study.preset)  # refused, it must not cost an earlier comparison
+    _check(comparison, study)  # what is refused must not cost an earlier comparison
     _open(comparison)
     folder = initial_folder(study, into=comparison.out / "initial")
     study = bind(study, folder)
@@ -73,6 +73,13 @@ def compare(comparison: Comparison, *, progress: Progress) -> dict[str, Any]:
     text = json.dumps(result, indent=1)
     write_atomically(comparison.out / RESULT, text + "\n")
     return dict(json.loads(text))
+
+
+def _check(comparison: Comparison, study: Study) -> None:
+    generator_folder(study.generator, preset=study.preset)
+    names = [arm.name for arm in arms_of(study)]
+    if unknown := [name for name in comparison.only if name not in names]:
+        raise InputInvalid(f"There is no arm {unknown[0]}: choose from {', '.join(names)}.")
 
 
 def _open(comparison: Comparison) -> None:

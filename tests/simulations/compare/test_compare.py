@@ -116,6 +116,9 @@ def test_a_comparison_is_kept_resumed_and_told(tmp_path: Path) -> None:
     assert all(arm["title"] in text for arm in result["arms"].values())
     with pytest.raises(InputInvalid, match="nothing to resume"):
         compare(Comparison(tmp_path / "study.toml", tmp_path / "absent", resume=True), progress=QUIET)
+    with pytest.raises(InputInvalid, match="no arm alone-nobody: choose from public-longer"):
+        compare(Comparison(tmp_path / "study.toml", tmp_path / "out", only=("alone-nobody",)), progress=QUIET)
+    assert (tmp_path / "out" / "comparison.json").is_file()
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "study.toml").touch()  # a run's folder is not a comparison's
     with pytest.raises(InputInvalid, match="not a comparison"):

@@ -113,7 +113,7 @@ class Referee(nn.Module):
         size = self.config.image_size
         if flow not in self.config.flows:
             raise ValueError(f"the referee knows the flows {list(self.config.flows)}, not {flow}")
-        pixels = torch.tensor(np.asarray(images), dtype=torch.float32).reshape(-1, 1, *images.shape[-2:])
+        pixels = torch.as_tensor(np.asarray(images), dtype=torch.float32).reshape(-1, 1, *images.shape[-2:])
         if pixels.shape[-1] != size:
             pixels = nn.functional.interpolate(pixels, size=(size, size), mode="bilinear", antialias=True)
         number = self.config.flows.index(flow)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 from torch import nn
 
+from medm2g.pretrain.curve import CurveWriter
+from medm2g.pretrain.loop import PhaseBudget, PhaseSettings, run_phase
 from medm2g.pretrain.muon import Muon, matrices_of, orthogonalised
 
 
@@ -64,3 +68,27 @@ def test_matrices_are_weights_of_layers_that_train_and_are_large_enough() -> Non
     module.table, module.embedding = nn.Parameter(torch.zeros(16, 16)), nn.Embedding(16, 16)
     module.norm = nn.LayerNorm(16)
     assert [id(weight) for weight in matrices_of(module)] == [id(module.wide.weight), id(module.kernel.weight)]
+
+
+def test_a_phase_moves_its_matrices_by_muon_and_all_else_by_adamw_at_rates_that_fall(tmp_path: Path) -> None:
+    layer, lengths = nn.Linear(8, 8), []
+    before = layer.weight.detach().clone(), layer.bias.detach().clone()
+
+    def batch_loss(step: int) -> torch.Tensor:
+        lengths.append(float((layer.weight.detach() - before[0]).norm()))
+        return (layer.weight * torch.eye(8)).sum() + layer.bias.sum()
+
+    run_phase(
+        "phase",
+        list(layer.parameters()),
+        matrices=matrices_of(layer),
+        batch_loss=batch_loss,
+        validation_loss=lambda: 0.0,
+        settings=PhaseSettings(learning_rate=0.01, batch_size=1, matrix_rate=0.5, weight_decay=0.0, warmup=0.0),
+        budget=PhaseBudget(steps=4),
+        curve=CurveWriter(tmp_path / "curve.csv"),
+    )
+    bias = layer.bias.detach() - before[1]
+    assert 0.01 < float(-bias.max()) and float(-bias.min()) < 0.04  # four steps of at most AdamW's rate
+    steps = [later - sooner for sooner, later in zip(lengths, lengths[1:], strict=False)]
+    assert 0.35 < steps[0] / 8**0.5 < 0.65 and steps[-1] < 0.7 * steps[0]  # Muon's rate in every direction, then less

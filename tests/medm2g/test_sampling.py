@@ -52,6 +52,20 @@ def test_jointly_drawn_flows_hear_each_other_both_ways(shared_generator: Generat
         assert (together[flow] - alone[flow]).abs().max() > 1e-4
 
 
+def test_a_source_is_read_from_torch_s_own_memory_wherever_it_lay(shared_generator: Generator, monkeypatch) -> None:
+    """The last bits of a product depend on where a matrix begins, and numpy's memory may begin anywhere."""
+    begins, align = [], shared_generator.align
+
+    def looked(flow: str, images: torch.Tensor) -> object:
+        begins.append(images.data_ptr() % 64)
+        return align(flow, images)
+
+    monkeypatch.setattr(shared_generator, "align", looked)
+    laid = torch.zeros(64 * 64 + 1)[1:].view(1, 1, 64, 64)
+    AnyToAnyPipeline(shared_generator)(["ct"], sources={"xray": laid}, num_inference_steps=1)
+    assert laid.data_ptr() % 64 and begins == [0]
+
+
 def test_an_item_depends_on_its_seed_and_not_on_its_neighbours(shared_generator: Generator) -> None:
     pipeline = AnyToAnyPipeline(shared_generator, batch_size=2)
     prompts = ["effusion", "a nodule in the left lung", "normal"]

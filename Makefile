@@ -4,7 +4,7 @@ BIN := .venv/bin
 STAMP := .venv/.fedm2g-installed
 ROOMS := fedm2g.py medm2g privacy protocol client server simulations
 
-.PHONY: setup lint format test demo check faults twin deployment bench results stubs constraints clean
+.PHONY: setup lint format test demo check faults twin deployment bench results tasks stubs constraints clean
 
 setup: $(STAMP)
 
@@ -25,7 +25,7 @@ format: $(STAMP)
 	$(BIN)/ruff format --quiet .
 
 test: lint
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 check: test
 
@@ -48,6 +48,12 @@ results: $(STAMP)
 	$(BIN)/fedm2g simulate studies/demo.toml --compare --out runs/compared
 	cp runs/compared/comparison.md docs/results.md
 	cp runs/compared/comparison.png docs/comparison.png
+
+# What the demo's generator can do, on patients of the university hospital that no site of it holds.
+tasks: $(STAMP)
+	rm -rf runs/tasks
+	$(BIN)/fedm2g phantoms --out runs/tasks --patients 600 --seed 90001 --population hospital-university
+	$(BIN)/fedm2g evaluate runs/demo/generator --data runs/tasks --pathways --page docs/tasks.md
 
 stubs: $(STAMP)
 	$(BIN)/python -m grpc_tools.protoc -I . --python_out=. --pyi_out=. --grpc_python_out=. protocol/vault.proto

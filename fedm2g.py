@@ -181,16 +181,23 @@ def evaluate(
     per_flow: Annotated[int, typer.Option(min=16, help="Records of each flow, and as many generated.")] = 256,
     samples: Annotated[int, typer.Option(min=1, help="Samples of each translation, for their mean.")] = 8,
     seed: Annotated[int, typer.Option(help="Seed of the sampling noise.")] = 0,
+    pathways: Annotated[
+        bool, typer.Option("--pathways", help="Also silence each way between flows in turn, to see what it carries.")
+    ] = False,
+    page: Annotated[Path | None, typer.Option(help="Also write the five tasks and any-to-any as Markdown.")] = None,
     as_json: Json = False,
 ) -> None:
     """Compare what a generator makes with real records: look, meaning, reports, translations, use for teaching."""
     _check_generator(generator)
     from simulations.evaluate.folder import EvaluateOptions, evaluate_folder
     from simulations.evaluate.tables import tables
+    from simulations.evaluate.tasks import tasks_page
 
-    options = EvaluateOptions(generator, data, seed, per_flow, samples, tuple(encoder or ()))
+    options = EvaluateOptions(generator, data, seed, per_flow, samples, tuple(encoder or ()), pathways)
     with _progress(as_json) as progress:
         figures = evaluate_folder(options, progress=progress)
+    if page is not None:
+        page.write_text(tasks_page(figures, title=f"What {Path(generator).name} can do"), encoding="utf-8")
     if as_json:
         _print_json(figures)
     else:

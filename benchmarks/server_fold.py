@@ -2,7 +2,7 @@
 
     OMP_NUM_THREADS=1 python benchmarks/server_fold.py [REPLIES] [MEGABYTES]
 
-One encoded reply (fp16, scaled per tensor) of MEGABYTES (100) is checked and folded REPLIES (100) times as the
+One encoded reply (8 bits a number) of MEGABYTES (100) is checked and folded REPLIES (100) times as the
 ServerApp does it; the naive way decodes each tensor, asks torch whether it is finite, and adds it up. In turns of ten,
 medians; the first and the last tenth of the turns tell whether time grows with the number of replies.
 """
@@ -28,7 +28,7 @@ GROUP = "diffusion/ct"
 
 def main(replies: int, megabytes: int) -> None:
     """Time both and print them."""
-    shapes = shapes_of(megabytes * MEGABYTE // 2, GROUP)
+    shapes = shapes_of(megabytes * MEGABYTE, GROUP)
     random = np.random.default_rng(0)
     encoded = encode_update({name: random.standard_normal(shape, np.float32) for name, shape in shapes.items()})
     reply = {GROUP: EncodedGroup(encoded, max_bytes=1 << 40)}

@@ -50,7 +50,7 @@ def write_inputs(folder: Path, options: argparse.Namespace) -> None:
     from safetensors.numpy import save_file
 
     rng = np.random.default_rng(0)
-    parameters = int(options.update_megabytes * MEGABYTE / 2 / options.groups)
+    parameters = int(options.update_megabytes * MEGABYTE / options.groups)
     flows = [f"ct{number}" for number in range(options.groups)]
     for flow in flows:
         path = folder / "generator" / "groups" / "diffusion" / f"{flow}.safetensors"
@@ -259,7 +259,9 @@ def main() -> None:
     """Measure and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sites", type=int, default=20)
-    parser.add_argument("--update-megabytes", type=float, default=100.0, help="of one reply on the wire (fp16)")
+    parser.add_argument(
+        "--update-megabytes", type=float, default=100.0, help="of one reply on the wire (8 bits a number)"
+    )
     parser.add_argument("--groups", type=int, default=1, help="groups that share it")
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--optimizer", choices=("adam", "sgd"), default="adam")
@@ -271,7 +273,7 @@ def main() -> None:
         figures = measure(folder)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    group = 2 * options.update_megabytes * MEGABYTE
+    group = 4 * options.update_megabytes * MEGABYTE
     reply = options.update_megabytes * MEGABYTE
     if options.json:
         print(json.dumps(figures | {"groups": group, "reply": reply}))

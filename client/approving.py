@@ -27,12 +27,10 @@ from privacy.events import StudyPlan
 from privacy.keys import SiteKeys
 from privacy.ledger import Ledger
 from privacy.policy import SitePolicy
+from protocol.codec import CODECS, UPDATE_CODEC
 from protocol.digests import digest_folder
 from protocol.study import SiteSpec, StageSpec, Study
 from protocol.version import VERSION
-
-BYTES_PER_PARAMETER = 2
-"""Updates leave as 16-bit numbers."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +57,7 @@ class Proposal:
 
     def bytes_of(self, stage: StageSpec) -> int:
         """Of one reply of that stage, without framing."""
-        return BYTES_PER_PARAMETER * sum(self.parameters[name] for name in self.groups[stage.name])
+        return sum(CODECS[UPDATE_CODEC].size(self.parameters[name]) for name in self.groups[stage.name])
 
 
 class ApprovalDesk:

@@ -7,7 +7,7 @@ report -> image, image -> report, image -> image, and joint or unconditional gen
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -59,15 +59,30 @@ GUIDED_PART = 0.7
 (arXiv 2404.07724). Validation phantoms, 12 steps at scale 2: docs/LOG.md, 2026-11-25."""
 
 
+PATHWAYS = ("alignment", "cross_guidance")
+"""The two ways by which one flow speaks to another: aligned tokens in the prompt, and environment tokens."""
+
+
 class AnyToAnyPipeline:
     """Samples from a generator. Components are never modified; one pipeline may serve many calls."""
 
-    def __init__(self, generator: Generator, scheduler: str = "dpmsolver++", *, batch_size: int = 32) -> None:
+    def __init__(
+        self,
+        generator: Generator,
+        scheduler: str = "dpmsolver++",
+        *,
+        batch_size: int = 32,
+        without: Collection[str] = (),
+    ) -> None:
         """scheduler: `dpmsolver++` (arXiv 2211.01095, second order) or `ddim`. batch_size bounds memory, and time: of
-        32 items with guidance, `tiny` takes 0.86 ms each and pass on one core, of 64 1.17 ms."""
+        32 items with guidance, `tiny` takes 0.86 ms each and pass on one core, of 64 1.17 ms. without: pathways between
+        flows (of `PATHWAYS`) that stay silent, to see what each of them carries."""
         if scheduler not in ("dpmsolver++", "ddim"):
             raise InputInvalid(f"`scheduler` is {scheduler!r}: choose dpmsolver++ or ddim.")
+        if unknown := sorted(set(without) - set(PATHWAYS)):
+            raise InputInvalid(f"There is no pathway {unknown[0]!r} between flows: choose from {', '.join(PATHWAYS)}.")
         self.generator, self.scheduler, self.batch_size = generator, scheduler, batch_size
+        self.aligned, self.guided = ("alignment" not in without), ("cross_guidance" not in without)
 
     @torch.no_grad()
     def __call__(
@@ -131,14 +146,16 @@ class AnyToAnyPipeline:
         null_mask = null.mask[:, :length].to(mask).expand_as(mask)
         for flow, images in plan.images.items():
             images = images.to(generator.device, generator.dtype)
-            aligned = torch.cat([generator.align(flow, part).tokens for part in images.split(self.batch_size)])
-            tokens, null_tokens = torch.cat([tokens, aligned], 1), torch.cat([null_tokens, aligned], 1)
-            mask, null_mask = F.pad(mask, (0, aligned.shape[1]), value=1.0), F.pad(null_mask, (0, aligned.shape[1]))
-            grids[flow] = self._clean_environment(flow, generator.encode_image(flow, images))
-        if plan.reports is not None and generator.text_flow is not None:
+            if self.aligned:
+                aligned = torch.cat([generator.align(flow, part).tokens for part in images.split(self.batch_size)])
+                tokens, null_tokens = torch.cat([tokens, aligned], 1), torch.cat([null_tokens, aligned], 1)
+                mask, null_mask = F.pad(mask, (0, aligned.shape[1]), value=1.0), F.pad(null_mask, (0, aligned.shape[1]))
+            if self.guided:
+                grids[flow] = self._clean_environment(flow, generator.encode_image(flow, images))
+        if plan.reports is not None and generator.text_flow is not None and self.guided:
             latents = generator.encode_report(generator.encode_text(plan.reports))
             grids[generator.text_flow] = self._clean_environment(generator.text_flow, latents)
-        informative = bool(grids) or any(plan.prompts)
+        informative = bool(grids) or any(plan.prompts) or (bool(plan.images) and self.aligned)
         return Conditions(tokens, mask, null_tokens, null_mask, grids, informative)
 
     def _clean_environment(self, flow: str, latents: Tensor) -> Tensor:
@@ -193,7 +210,7 @@ class AnyToAnyPipeline:
         self, latents: dict[str, Tensor], conditions: Conditions, timestep: Tensor, guidance_scale: float
     ) -> dict[str, Tensor]:
         """One step of every target: all listen to the same moment, none to itself."""
-        together = len(latents) > 1
+        together = len(latents) > 1 and self.guided
         moments = {flow: self._environment(flow, value, timestep) for flow, value in latents.items() if together}
         velocities: dict[str, Tensor] = {}
         for flow, value in latents.items():

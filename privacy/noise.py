@@ -12,7 +12,7 @@ Guarantees, each proved in tests/privacy/test_noise.py:
 Limits. Values are at most 9.41 standard deviations wide, in both precisions; beyond lie 5e-21 of the mass. They are
 floating-point numbers and not all of the reals: which sums of a floating-point number and such noise can come out
 depends on the number, so low-order bits of an unrounded release may tell what was summed (Mironov 2012). Releases are
-rounded to 16 bits before they leave, which hides most of it and proves nothing. `MechanismConfig.lattice` is the
+rounded to 8 bits before they leave, which hides most of it and proves nothing. `MechanismConfig.lattice` is the
 mitigation that proves: there, noise is drawn in float64 and rounded to a fixed lattice on which the sums lie already.
 What remains then is that a lattice point's probability is that of a float64 normal: right to some parts in 2**52 of the
 scale over the step (clipping.py: about 1e-9). An exact sampler of discrete normals (Canonne, Kamath, Steinke 2020)

@@ -65,7 +65,7 @@ def description_from_record(record: RecordDict) -> SiteDescription:
 
 
 def encode_groups(groups: Groups) -> dict[str, ArrayRecord]:
-    """Groups as exact ArrayRecords; the server encodes each group once and shares the record among all messages."""
+    """Groups as ArrayRecords; the server encodes each group once and shares the record among all messages."""
     return {name: _to_array_record(arrays, GROUP_CODEC) for name, arrays in groups.items()}
 
 

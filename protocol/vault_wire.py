@@ -1,7 +1,7 @@
 """The messages of `requests.py` in the shape of `vault.proto`: a header that says every size, then the bytes in pieces.
 
 The header comes first on purpose: the vault refuses an unknown study, a forged field or too many bytes before it takes
-a single array. Updates cross the socket already rounded to 16 bits, as they will leave the hospital, so that a relay
+a single array. Updates cross the socket already rounded to 8 bits, as they will leave the hospital, so that a relay
 that was taken over sees no low-order bits of a release. What does not parse raises MalformedMessage and quotes nothing.
 """
 

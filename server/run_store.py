@@ -18,7 +18,9 @@ from pathlib import Path
 import numpy as np
 
 from protocol.arrays import Array
+from protocol.codec import AsSent
 from protocol.digests import digest_group
+from protocol.errors import MalformedMessage
 from protocol.study import OptimizerSpec
 from server.errors import CheckpointFailed, CheckpointInvalid
 from server.optimizer import Moments, average, step, update_scale
@@ -36,7 +38,7 @@ class StoredGroup:
     step: int
     """Steps of its optimizer so far."""
     digest: str
-    """Of its last weights."""
+    """Of its last weights, exactly: whether the file is what was written."""
     has_moments: bool
 
 
@@ -49,7 +51,7 @@ class RunState:
     groups: dict[str, StoredArrays]
     """Last weights of every group of the study; each access reads one tensor from disk."""
     digests: dict[str, str]
-    """Of every group's last weights."""
+    """Of every group's last weights as they are sent: what sites call it by."""
     trained: dict[str, StoredGroup] = field(default_factory=dict)
     finished: dict[str, int] = field(default_factory=dict)
     """Stage to rounds done, in the order of stages."""
@@ -57,7 +59,7 @@ class RunState:
     @classmethod
     def begin(cls, study_digest: str, store: RunStore, groups: dict[str, StoredArrays]) -> RunState:
         """Before the first round."""
-        digests = {name: digest_group(arrays) for name, arrays in groups.items()}
+        digests = {name: digest_group(AsSent(arrays)) for name, arrays in groups.items()}
         return cls(study_digest=study_digest, store=store, groups=dict(groups), digests=digests)
 
     @property
@@ -125,9 +127,9 @@ class RunState:
                 for kind, value in zip(kinds, values, strict=False):
                     new.put(kind + key, value)
         self.groups[name] = self.store.arrays(file, LAST)
-        self.digests[name] = digest_group(self.groups[name])
+        self.digests[name] = digest_group(AsSent(self.groups[name]))
         self.trained[name] = StoredGroup(
-            file=file, step=step_number, digest=self.digests[name], has_moments=kinds is KINDS
+            file=file, step=step_number, digest=digest_group(self.groups[name]), has_moments=kinds is KINDS
         )
 
     def _moments(self, before: StoredGroup | None, key: str, shape: tuple[int, ...]) -> Moments:
@@ -197,10 +199,11 @@ class RunStore:
             state.trained = {name: StoredGroup(**stored) for name, stored in facts["trained"].items()}
             for name, stored in state.trained.items():
                 state.groups[name] = self.arrays(stored.file, LAST)
-                state.digests[name] = digest_group(state.groups[name])
-        except (OSError, TensorFileInvalid, KeyError, TypeError, ValueError):
+                state.digests[name] = digest_group(AsSent(state.groups[name]))
+            whole = all(digest_group(state.groups[name]) == stored.digest for name, stored in state.trained.items())
+        except (OSError, TensorFileInvalid, KeyError, TypeError, ValueError, MalformedMessage):
             raise _damaged() from None
-        if any(state.digests[name] != stored.digest for name, stored in state.trained.items()):
+        if not whole:
             raise _damaged()
         return state
 

@@ -32,8 +32,9 @@ _BATCH = 128
 
 
 def fast_dtype() -> str:
-    """bfloat16 where this processor computes in it, else float32 (elsewhere bfloat16 is emulated, and slower)."""
-    return "bfloat16" if torch.cpu._is_avx512_bf16_supported() else "float32"
+    """bfloat16 where this processor multiplies matrices of it (AMX), else float32. Of processors without AMX even those
+    with bfloat16 instructions took 1.6 times as long with it (docs/LOG.md, 2026-11-27)."""
+    return "bfloat16" if torch.cpu._is_amx_tile_supported() else "float32"
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ class EvaluationSettings:
     num_inference_steps: int = 12
     guidance_scale: float = GUIDANCE
     dtype: str = field(default_factory=fast_dtype)
-    """Of the generator while it is judged, float32 or bfloat16. On one core of ours bfloat16 takes 0.6 of the time and
+    """Of the generator while it is judged, float32 or bfloat16. On a core with AMX bfloat16 takes 0.6 of the time; it
     moves a Fréchet distance by a fifth of its deviation over seeds."""
 
     def opened(self, folder: str | Path, **options: Any) -> Generator:

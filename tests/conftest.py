@@ -41,6 +41,15 @@ def _is_loopback(host: object) -> bool:
         return False
 
 
+LONGEST = ("simulations/compare/", "deployment/", "medm2g/test_pretrain_machine", "simulations/evaluate/")
+"""Minutes each. A file goes to one process as a whole, so whichever of these begins last is waited for alone."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest files first; `make test` keeps xdist from putting those with few tests last."""
+    items.sort(key=lambda item: next((at for at, part in enumerate(LONGEST) if part in item.nodeid), len(LONGEST)))
+
+
 @pytest.fixture(autouse=True)
 def closed_network(monkeypatch: pytest.MonkeyPatch) -> None:
     """A test that reaches beyond loopback fails and names the host."""

@@ -16,6 +16,7 @@ from safetensors.numpy import load_file
 from medm2g.anchors import AnchorBank, build_anchors
 from medm2g.generator import Generator
 from protocol.arrays import GroupArrays
+from protocol.codec import AsSent
 from protocol.digests import digest_folder, digest_group
 
 _shared: dict[str, SharedGenerator] = {}
@@ -36,7 +37,7 @@ class SharedGenerator:
 
     @cached_property
     def initial_digests(self) -> dict[str, str]:
-        """Digest of each group as it lies in the folder."""
+        """Digest of each group of the folder, as a server names it."""
         return {name: digest_group(self.initial(name)) for name in self.generator.group_names()}
 
     @cached_property
@@ -45,9 +46,9 @@ class SharedGenerator:
         return build_anchors(self.generator.text_encoder)
 
     def initial(self, name: str) -> dict[str, np.ndarray]:
-        """A group as it lies in the folder, float32; read anew, so that a large one is not held twice."""
+        """A group of the folder as those get it who are sent it; read anew, so that a large one is not held twice."""
         arrays = load_file(self.folder / "groups" / f"{name}.safetensors")
-        return {key: np.asarray(array, dtype=np.float32) for key, array in arrays.items()}
+        return dict(AsSent({key: np.asarray(array, dtype=np.float32) for key, array in arrays.items()}))
 
     def shapes(self, name: str) -> dict[str, tuple[int, ...]]:
         """Qualified parameter names of a group, in its order, with their shapes. Raises GroupUnknown."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +12,16 @@ from rich.progress import Progress
 
 from medm2g.anchors import build_anchors
 from medm2g.generator import Generator
-from medm2g.metrics.encoders import ImageEncoder, RefereeEncoder, folder_encoder
+from medm2g.metrics.encoders import ImageEncoder, RefereeEncoder, folder_encoder, reduced
 from medm2g.metrics.finding_scores import name_of
+from medm2g.metrics.frechet import frechet_distance
 from medm2g.metrics.referee import SHIPPED, Referee
 from medm2g.metrics.report_features import ReportFeatures
 from medm2g.sampling import AnyToAnyPipeline
 from protocol.study import DEFAULT_FLOWS, SiteSpec, StageSpec, Study
 from simulations.errors import InputInvalid
 from simulations.evaluate import images, meaning, reports, translations, utility
+from simulations.evaluate.pathways import SEEDS, SILENT, pathway_figures
 from simulations.evaluation import FEWEST, EvaluationSettings, OmniscientReferee
 from simulations.folder_store import folder_store
 from simulations.generators import open_generator
@@ -42,6 +45,8 @@ class EvaluateOptions:
     """Of each translation, for their mean."""
     encoders: Sequence[Path] = ()
     """Folders of image encoders to compare by, beside the referee and the pixels."""
+    pathways: bool = False
+    """Whether each way between flows is silenced in turn (`pathways.py`)."""
     referee_folder: Path = SHIPPED
 
 
@@ -51,6 +56,7 @@ class _Bench:
 
     options: EvaluateOptions
     generator: Generator
+    pipeline: AnyToAnyPipeline
     held_out: HeldOut
     settings: EvaluationSettings
     referee: Referee
@@ -68,11 +74,11 @@ def evaluate_folder(options: EvaluateOptions, *, progress: Progress) -> dict[str
     if text_flow is not None:
         flows[text_flow] |= written
     bar = progress.add_task("translating", total=len(translations.routes(bench.generator.image_flows)))
-    return {
+    figures: dict[str, Any] = {
         "sampling": bench.settings.as_record() | {"per_flow": options.per_flow, "samples": options.samples},
         "flows": flows,
         "translations": translations.translation_figures(
-            bench.generator,
+            bench.pipeline,
             bench.held_out.pairs,
             bench.settings,
             seed=options.seed,
@@ -80,6 +86,12 @@ def evaluate_folder(options: EvaluateOptions, *, progress: Progress) -> dict[str
             on_route=lambda: progress.advance(bar),
         ),
     }
+    if options.pathways:
+        turns = progress.add_task("silencing pathways", total=len(SILENT) * SEEDS)
+        figures["pathways"] = pathway_figures(
+            bench.generator, bench.judge, seed=options.seed, on_turn=lambda: progress.advance(turns)
+        )
+    return figures
 
 
 def _bench(options: EvaluateOptions, progress: Progress) -> _Bench:
@@ -95,8 +107,9 @@ def _bench(options: EvaluateOptions, progress: Progress) -> _Bench:
     settings.prepared(generator)
     report_features = ReportFeatures.load(options.referee_folder)
     judge = OmniscientReferee(held_out, settings, referee=referee, report_features=report_features)
+    pipeline = AnyToAnyPipeline(generator)
     return _Bench(
-        options, generator, held_out, settings, referee, judge, [RefereeEncoder(referee), *encoders], progress
+        options, generator, pipeline, held_out, settings, referee, judge, [RefereeEncoder(referee), *encoders], progress
     )
 
 
@@ -124,7 +137,7 @@ def _study_of(generator: Generator) -> Study:
 def _flows(bench: _Bench) -> dict[str, dict[str, Any]]:
     """Of every image flow, and the place of the text flow."""
     generator, held_out, options = bench.generator, bench.held_out, bench.options
-    pipeline, anchors = AnyToAnyPipeline(generator), build_anchors(generator.text_encoder)
+    pipeline, anchors = bench.pipeline, build_anchors(generator.text_encoder)
     bar = bench.progress.add_task("judging images", total=len(generator.image_flows))
     figures: dict[str, dict[str, Any]] = {flow: {"records": 0, "frechet": None} for flow in generator.flows}
     for flow in generator.image_flows:
@@ -135,6 +148,7 @@ def _flows(bench: _Bench) -> dict[str, dict[str, Any]]:
             made = bench.judge.generate_images(pipeline, flow, held.prompts, seed=options.seed)
             own |= {"records": len(held.images)} | images.image_figures(flow, held.images, made, bench.encoders)
             own["frechet"] = own["encoders"]["referee"]["frechet"]
+            own["unprompted"] = _unprompted_distance(bench, flow)
             own["findings"] = meaning.finding_figures(flow, held, made, bench.referee)
             own["utility"] = utility.utility_figures(flow, held, made, seed=options.seed)
             own["retrieval"] = meaning.retrieval_figures(generator, flow, list(held_out.reports), anchors)
@@ -142,13 +156,21 @@ def _flows(bench: _Bench) -> dict[str, dict[str, Any]]:
     return figures
 
 
+def _unprompted_distance(bench: _Bench, flow: str) -> float:
+    """Fréchet distance by the referee of images that were told nothing."""
+    real = bench.held_out.flows[flow].images
+    made = bench.judge.generate_images(bench.pipeline, flow, [""] * len(real), seed=bench.options.seed)
+    encoder = RefereeEncoder(bench.referee)
+    return frechet_distance(*reduced(encoder(flow, real), encoder(flow, made)))
+
+
 def _reports(bench: _Bench) -> dict[str, Any]:
     """Of the text flow: the distance between written and true reports, their findings and their words."""
     generator, told = bench.generator, bench.held_out.reports
     if generator.text_flow is None or len(told) < FEWEST:
         return {"records": len(told), "reason": bench.held_out.missing.get(generator.text_flow or "", TOO_FEW)}
-    pipeline = AnyToAnyPipeline(generator)
-    written = bench.judge.write_reports(pipeline, generator.text_flow, told, seed=bench.options.seed)
+    write = partial(bench.judge.write_reports, bench.pipeline, generator.text_flow, seed=bench.options.seed)
+    written = write(told)
     return {"records": len(told), "frechet": bench.judge.report_distance(generator, written)} | {
-        "reports": reports.report_figures(generator, told, written)
+        "reports": reports.report_figures(generator, told, written, write)
     }

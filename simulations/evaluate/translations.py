@@ -31,7 +31,7 @@ def routes(flows: Sequence[str]) -> list[Route]:
     pairs: list[Route] = [((source,), target) for source, target in permutations(flows, 2)]
     many: list[Route] = []
     for target in flows:
-        others = tuple(flow for flow in flows if flow != target and _modality(flow) == _modality(target))
+        others = tuple(flow for flow in flows if flow != target and modality_of(flow) == modality_of(target))
         if len(others) > 1:
             many.append((others, target))
     return pairs + many
@@ -43,7 +43,7 @@ def name_of(route: Route) -> str:
 
 
 def translation_figures(
-    generator: Generator,
+    pipeline: AnyToAnyPipeline,
     pairs: Sequence[HeldOutPair],
     settings: EvaluationSettings,
     *,
@@ -52,7 +52,7 @@ def translation_figures(
     on_route: Callable[[], None] = lambda: None,
 ) -> dict[str, dict[str, Any]]:
     """By route; those for which too few patients have all of its flows are left out."""
-    pipeline, figures = AnyToAnyPipeline(generator), {}
+    generator, figures = pipeline.generator, {}
     for route in routes(generator.image_flows):
         sources, target = route
         own = [pair.images for pair in pairs if {*sources, target} <= set(pair.images)][:MOST_PAIRS]
@@ -91,5 +91,6 @@ def _stacked(images: Iterator[np.ndarray]) -> Tensor:
     return torch.as_tensor(np.stack(list(images)))[:, None]
 
 
-def _modality(flow: str) -> str:
+def modality_of(flow: str) -> str:
+    """`mri` of `mri_t1`."""
     return flow.partition("_")[0]

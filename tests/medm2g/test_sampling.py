@@ -100,6 +100,26 @@ def test_prompt_image_source_and_report_source_are_each_heard(shared_generator: 
         assert (one - other).abs().max() > 1e-5
 
 
+def test_each_pathway_can_be_silenced_and_both_together_leave_nothing_of_a_source(shared_generator: Generator) -> None:
+    image = _source("ct")
+
+    def draw(*without: str, **given: object) -> torch.Tensor:
+        pipeline = AnyToAnyPipeline(shared_generator, without=without)
+        return pipeline(["xray"], num_inference_steps=2, generator=_seeded(3), **given)["xray"]
+
+    told = [draw(*without, sources={"ct": image}) for without in ((), ("alignment",), ("cross_guidance",))]
+    for one, other in itertools.combinations(told, 2):
+        assert (one - other).abs().max() > 1e-5
+    assert torch.equal(draw("alignment", "cross_guidance", sources={"ct": image}), draw())
+    together = AnyToAnyPipeline(shared_generator, without=["cross_guidance"])(
+        ["ct", "xray"], num_inference_steps=2, generator=_seeded(5)
+    )
+    alone = AnyToAnyPipeline(shared_generator)(["xray"], num_inference_steps=2, generator=_seeded(5))
+    assert (together["xray"] - alone["xray"]).abs().max() < 1e-5
+    with pytest.raises(InputInvalid, match="choose from alignment, cross_guidance"):
+        AnyToAnyPipeline(shared_generator, without=["gates"])
+
+
 def test_guidance_scale_one_takes_one_pass_and_more_takes_two(shared_generator: Generator, monkeypatch) -> None:
     sizes: list[int] = []
     original = shared_generator.denoise

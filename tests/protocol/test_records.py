@@ -12,6 +12,7 @@ from flwr.app import ArrayRecord, ConfigRecord, MetricRecord, RecordDict
 from flwr.common.serde import recorddict_from_proto, recorddict_to_proto
 
 from protocol import records
+from protocol.codec import AsSent
 from protocol.codes import Code
 from protocol.digests import digest_group, digest_inputs
 from protocol.errors import MalformedMessage, MessageTooLarge
@@ -24,7 +25,7 @@ REQUEST = TrainRequest(
     stage="align",
     round_number=3,
     trains=("alignment/xray",),
-    reads={"alignment/xray": digest_group(GROUP)},
+    reads={"alignment/xray": digest_group(AsSent(GROUP))},
     groups={"alignment/xray": GROUP},
     release_grid_seconds=0.5,
 )
@@ -43,7 +44,7 @@ def through_the_wire(record: RecordDict) -> RecordDict:
     return recorddict_from_proto(recorddict_to_proto(record))
 
 
-def test_a_request_survives_the_wire_exactly() -> None:
+def test_a_request_arrives_under_the_name_it_was_sent_by() -> None:
     back = records.train_request_from_record(
         through_the_wire(records.train_request_to_record(REQUEST)), max_bytes=10_000
     )
@@ -62,7 +63,7 @@ def test_a_reply_survives_the_wire_within_the_codec() -> None:
     assert set(record) == {"reply", "metrics", "alignment/xray"}
     back = records.reply_from_record(record, max_bytes=10_000)
     np.testing.assert_allclose(
-        back.updates["alignment/xray"]["alignment.xray.head.weight"], GROUP["alignment.xray.head.weight"], rtol=1e-3
+        back.updates["alignment/xray"]["alignment.xray.head.weight"], GROUP["alignment.xray.head.weight"], atol=0.06
     )
     assert (back.code, back.site, back.metrics, back.event_digest) == (
         Code.OK,
@@ -126,7 +127,7 @@ def test_a_reply_that_does_not_parse_is_malformed_and_quotes_nothing(record: Rec
 
 
 def test_a_reply_over_the_limit_is_refused_over_all_its_groups_together() -> None:
-    half = {"w": np.zeros(300, dtype=np.float32)}
+    half = {"w": np.zeros(600, dtype=np.float32)}
     reply = TrainReply(code=Code.OK, site="north", inputs_digest="i", updates={"a/x": half, "b/x": half})
     record = records.reply_to_record(reply)
     assert records.reply_from_record(record, max_bytes=2000).updates.keys() == {"a/x", "b/x"}

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from protocol import vault_pb2 as pb
+from protocol.codec import AsSent
 from protocol.codes import Code
 from protocol.errors import MalformedMessage, MessageTooLarge
 from protocol.requests import TrainReply, TrainRequest
@@ -32,7 +33,8 @@ LIMIT = 10_000_000
 
 def asked(**changes: object) -> TrainRequest:
     fields = {"study_digest": "ab" * 32, "stage": "align", "round_number": 3, "trains": tuple(GROUPS)} | changes
-    return TrainRequest(reads=dict.fromkeys(GROUPS, "0" * 64), groups=GROUPS, **fields)  # type: ignore[arg-type]
+    groups = {name: dict(AsSent(arrays)) for name, arrays in GROUPS.items()}
+    return TrainRequest(reads=dict.fromkeys(GROUPS, "0" * 64), groups=groups, **fields)  # type: ignore[arg-type]
 
 
 def taken(parts: Iterator[pb.TrainPart], max_bytes: int = LIMIT) -> TrainRequest:
@@ -44,11 +46,12 @@ def answered(reply: TrainReply, max_bytes: int = LIMIT) -> TrainReply:
     return reply_from(next(events).reply, events, max_bytes=max_bytes)
 
 
-def test_a_request_arrives_exactly_as_it_was_sent() -> None:
+def test_a_request_arrives_exactly_as_the_relay_had_it() -> None:
+    """What a relay holds has been decoded once; coding it again for the socket changes nothing."""
     sent = asked()
     got = taken(request_parts(sent))
     assert got.inputs_digest == sent.inputs_digest and got.trains == sent.trains
-    for group, arrays in GROUPS.items():
+    for group, arrays in sent.groups.items():
         assert list(got.groups[group]) == list(arrays)
         for name, array in arrays.items():
             assert got.groups[group][name].dtype == np.float32 and np.array_equal(got.groups[group][name], array)
@@ -58,14 +61,14 @@ def test_pieces_stay_below_what_grpc_takes_by_default() -> None:
     assert max(part.ByteSize() for part in request_parts(asked())) < PIECE_BYTES + 100 < 4 << 20
 
 
-def test_an_update_crosses_the_socket_rounded_to_sixteen_bits() -> None:
+def test_an_update_crosses_the_socket_rounded_to_eight_bits() -> None:
     reply = TrainReply(code=Code.OK, site="north", inputs_digest="x", updates=GROUPS, metrics={"epsilon_spent": 1.25})
     heads = next(reply_events(reply)).reply.tensors
-    assert {head.codec for head in heads} == {"float16-scaled"}
+    assert {head.codec for head in heads} == {"int8-stochastic"}
     got = answered(reply)
     assert (got.code, got.site, got.metrics) == (Code.OK, "north", {"epsilon_spent": 1.25})
     sent, came = GROUPS["alignment/xray"]["a.weight"], got.updates["alignment/xray"]["a.weight"]
-    assert not np.array_equal(sent, came) and np.allclose(sent, came, rtol=2**-10)
+    assert not np.array_equal(sent, came) and np.abs(sent - came).max() < np.abs(sent).max() / 63
     assert np.array_equal(answered(got).updates["alignment/xray"]["a.weight"], came)  # the relay's second coding
 
 

@@ -16,6 +16,7 @@ import pytest
 from flwr.app import ArrayRecord, ConfigRecord, Message, RecordDict
 from safetensors.numpy import load_file
 
+from protocol.codec import decode_update, encode_update
 from protocol.codes import Code
 from protocol.digests import digest_folder
 from protocol.records import PACKED, reply_to_record
@@ -97,8 +98,10 @@ def test_the_generator_is_the_optimizer_over_the_brute_force_masked_mean(
     sites = fake_sites(study)
     result = play(study=study, sites=sites)
     expected = open_groups(study, generator_folder)["alignment/xray"]
-    north = sites["north"].update(sites["north"].seen[0], "alignment/xray")
-    both = sites["both"].update(sites["both"].seen[0], "alignment/xray")
+    north, both = (
+        decode_update(encode_update(sites[name].update(sites[name].seen[0], "alignment/xray")), max_bytes=1 << 20)
+        for name in ("north", "both")
+    )
     for name, array in groups_in(result).items():
         key = name.partition("/")[2]
         if key in expected:
@@ -195,14 +198,21 @@ def _with(reply: TrainReply, /, **records: Any) -> RecordDict:
 
 
 def _infinite(request: TrainRequest, reply: TrainReply) -> RecordDict:
-    """The last two bytes of a group are its last tensor's last number."""
-    record = reply_to_record(reply)
+    """The last two bytes of a group in fp16 are its last tensor's last number."""
+    record = reply_to_record(reply, codec="float16-scaled")
     data = record[_group(request)][PACKED].data
     return _poke(request, reply, data[:-2] + np.array(np.inf, dtype="<f2").tobytes())
 
 
+def _overflowing(request: TrainRequest, reply: TrainReply) -> RecordDict:
+    """Every exponent and every value as large as eight bits can be: 127 * 2^127."""
+    data = reply_to_record(reply)[_group(request)][PACKED].data
+    begin = 8 + int.from_bytes(data[:8], "little")
+    return _poke(request, reply, data[:begin] + b"\x7f" * (len(data) - begin))
+
+
 def _oversized(request: TrainRequest, reply: TrainReply) -> TrainReply:
-    return replace(reply, updates={name: {"w": np.zeros(60_000, np.float32)} for name in request.trains})
+    return replace(reply, updates={name: {"w": np.zeros(120_000, np.float32)} for name in request.trains})
 
 
 def _huge(request: TrainRequest, reply: TrainReply) -> TrainReply:
@@ -234,6 +244,7 @@ BAD: dict[str, tuple[Spoil, str]] = {
     "text-in-the-shape": (lambda q, r: _poke(q, r, None, ("a", "b")), "malformed-reply"),
     "npy-arrays": (lambda q, r: _with(r, **{_group(q): ArrayRecord([np.ones(3)])}), "malformed-reply"),
     "non-finite": (_infinite, "non-finite"),
+    "overflowing": (_overflowing, "non-finite"),
     "oversized": (_oversized, "oversized"),
     "unknown-group": (lambda q, r: replace(r, updates={**r.updates, "diffusion/pet": {}}), "unknown-group"),
     "missing-group": (lambda q, r: replace(r, updates={}), "missing-group"),

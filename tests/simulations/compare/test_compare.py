@@ -89,7 +89,7 @@ def test_every_arm_has_the_same_patients(tmp_path: Path) -> None:
 def test_a_comparison_is_kept_resumed_and_told(tmp_path: Path) -> None:
     (tmp_path / "study.toml").write_text(SMALL, encoding="utf-8")
     options = {
-        "evaluation": EvaluationSettings(sampling_seeds=(1, 2), num_inference_steps=2),
+        "evaluation": EvaluationSettings(sampling_seeds=(1, 2), num_inference_steps=1),
         "per_flow": 16,
         "only": ("federated-8", "federated-open", POOLED, "alone-chests"),
         "processes": 1,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,11 +11,18 @@ from rich.progress import Progress
 
 from medm2g.config import preset
 from medm2g.generator import Generator
+from medm2g.metrics.referee import SHIPPED, Referee
+from medm2g.metrics.report_features import ReportFeatures
+from protocol.study import Study
 from simulations.errors import InputInvalid
 from simulations.evaluate.folder import EvaluateOptions, evaluate_folder
+from simulations.evaluate.pathways import SEEDS, pathway_figures, worse_without
 from simulations.evaluate.tables import tables
+from simulations.evaluate.tasks import tasks_page
 from simulations.evaluate.translations import name_of, routes
-from simulations.generators import generator_folder
+from simulations.evaluation import EvaluationSettings, OmniscientReferee
+from simulations.generators import generator_folder, open_generator
+from simulations.held_out_phantoms import held_out_phantoms
 from simulations.phantoms.export import export_hospital
 
 PATIENTS = 18
@@ -56,6 +64,9 @@ def test_a_generator_is_measured_against_a_folder_the_same_every_time(heads: Pat
     assert set(route) == {"pairs", "psnr", "ssim", "nmse", "mean_of_2", "codec"}
     assert evaluate_folder(options, progress=QUIET) == figures
     assert [table.row_count for table in tables(figures)][-1] == 9
+    page = tasks_page(figures, title="Heads")
+    assert page.count("| MRI synthesis | ") == 9 and "| MRI synthesis | mri_t1 + mri_t2 → mri_flair | PSNR " in page
+    assert f"| mri_t1 |  |  |  | {route['mean_of_2']['psnr']:.1f} | " in page
 
 
 def test_the_shipped_generator_beats_an_untrained_one_and_not_the_records(chests: Path, untrained: Path) -> None:
@@ -77,6 +88,17 @@ def test_the_shipped_generator_beats_an_untrained_one_and_not_the_records(chests
     assert reports["round_trip"]["findings"]["f1"] > 0.9 > unwritten["written"]["findings"]["f1"]
     assert reports["written"]["overlap"]["rouge_l"] > 0.2
     assert [str(table.title).split(":")[0] for table in tables(shipped)] == ["Appearance", "Meaning", "Reports"]
+    assert good["unprompted"] < bad["unprompted"]
+    alone = shipped["flows"]["text"]["reports"]["by_source"]
+    assert list(alone) == ["xray"] and alone["xray"] == shipped["flows"]["text"]["reports"]["written"]  # its only image
+    page = tasks_page(shipped, title="Chests").splitlines()
+    tasks = [line.split(" | ")[:2] for line in page if " → " in line]
+    assert tasks == [
+        ["| report generation", "images → text"],
+        ["| text to image", "text → xray"],
+        ["| image generation", "nothing → xray"],
+    ]
+    assert f"| text | {findings['made']['mean_auroc']:.2f} |  |" in "\n".join(page)
 
 
 def test_a_mean_of_samples_is_nearer_than_a_sample_and_the_codec_nearer_than_both(heads: Path) -> None:
@@ -90,6 +112,27 @@ def test_every_pair_and_every_contrast_from_its_others() -> None:
     names = [name_of(route) for route in routes(("xray", "ct", "mri_t1", "mri_t2", "mri_flair"))]
     assert len(names) == len(set(names)) == 20 + 3
     assert {"ct->mri_t1", "mri_t1->ct", "mri_t1+mri_t2->mri_flair"} <= set(names) and "ct+xray->mri_t1" not in names
+
+
+def test_a_silent_pathway_costs_what_it_carried() -> None:
+    demo = Study.read(Path(__file__).resolve().parents[3] / "studies" / "demo.toml")
+    heads = demo.model_copy(update={"sites": (demo.site("hospital-mri"),)})
+    held_out = held_out_phantoms(heads, per_flow=16, size=64, processes=1)
+    held_out = replace(held_out, pairs=held_out.pairs[:4])
+    settings = EvaluationSettings(num_inference_steps=4)
+    judge = OmniscientReferee(
+        held_out, settings, referee=Referee.load(SHIPPED), report_features=ReportFeatures.load(SHIPPED)
+    )
+    found = pathway_figures(open_generator("shipped"), judge, seed=3)
+    assert list(found) == ["both", "cross-guidance alone", "alignment alone", "neither"]
+    for left in found:
+        assert len(found[left]) == 9 and all(len(values) == SEEDS for values in found[left].values())
+    assert worse_without(found, "neither", "mri_t1->mri_t2") is True
+    assert worse_without(found, "neither", "text") is None  # these records have no report
+    sampling = settings.as_record() | {"per_flow": 16, "samples": 2}
+    page = tasks_page({"sampling": sampling, "flows": {}, "translations": {}, "pathways": found}, title="")
+    row = next(line for line in page.splitlines() if line.startswith("| mri_t1->mri_t2 | "))
+    assert row.endswith(")* |")
 
 
 def test_what_cannot_be_measured_is_refused(tmp_path: Path, untrained: Path) -> None:

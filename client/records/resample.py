@@ -1,4 +1,4 @@
-"""Any plane onto the store's square: aspect kept, area-averaged by MONAI, centred, padded with the least intensity."""
+"""Any plane onto the store's square: aspect kept, area-averaged, centred, padded with the least intensity."""
 
 from __future__ import annotations
 
@@ -31,10 +31,11 @@ def _fitted(shape: tuple[int, ...], spacing: tuple[float, float], size: int) -> 
 
 
 def _resized(plane: npt.NDArray[np.float32], height: int, width: int) -> Plane:
+    """As MONAI's `Resize`, which asks torch for the same (tests/client/records/test_resample.py) but takes eight
+    seconds to import, in every process that reads."""
     import torch
-    from monai.transforms import Resize
+    from torch.nn.functional import interpolate
 
     shrinks = height <= plane.shape[0] and width <= plane.shape[1]  # `area` averages, so nothing is aliased
-    resize = Resize((height, width), mode="area" if shrinks else "bilinear")
-    tensor = torch.from_numpy(np.ascontiguousarray(plane, dtype=np.float32))[None]
-    return np.asarray(resize(tensor)[0], dtype=np.float32)
+    tensor = torch.from_numpy(np.ascontiguousarray(plane, dtype=np.float32))[None, None]
+    return np.asarray(interpolate(tensor, (height, width), mode="area" if shrinks else "bilinear")[0, 0])

@@ -1,4 +1,4 @@
-"""Which parameter groups a stage reads without training them, beside those it trains (`Study.groups_of`)."""
+"""Parameter groups: which a stage reads beside those it trains (`Study.groups_of`), and what their names say."""
 
 from __future__ import annotations
 
@@ -26,3 +26,8 @@ def reads_of(study: Study, stage: StageName, site: SiteSpec) -> tuple[str, ...]:
 def family_of(group_name: str) -> str:
     """`diffusion` of `diffusion/xray`."""
     return group_name.partition("/")[0]
+
+
+def flow_of(group_name: str) -> str:
+    """`xray` of `diffusion/xray`."""
+    return group_name.partition("/")[2]

@@ -92,6 +92,9 @@ class StageSpec(Terms):
     flow_weights: Mapping[str, Annotated[float, Field(gt=0)]] = {}
     """Factors of the losses of flows, 1 where none is given. All flows of a patient are clipped together and get noise
     of one size: weights that make the gradients of public patients equally long leave none of them drowned."""
+    flow_rates: Mapping[str, Annotated[float, Field(gt=0)]] = {}
+    """Factors of `learning_rate` for the groups of flows, 1 where none is given: post-processing, free of privacy cost.
+    With `normalised_sgd` every group moves equally far otherwise, whatever its flow needs."""
 
 
 class PrivacyTerms(Terms):
@@ -206,8 +209,8 @@ class Study(Terms):
             if unknown := set(site.flows) - set(names):
                 raise ValueError(f"site {site.name} declares flows that the study does not have: {sorted(unknown)}")
         for stage in self.stages:
-            if unknown := set(stage.flow_weights) - set(names):
-                raise ValueError(f"stage {stage.name} weighs flows that the study does not have: {sorted(unknown)}")
+            if unknown := {*stage.flow_weights, *stage.flow_rates} - set(names):
+                raise ValueError(f"stage {stage.name} names flows that the study does not have: {sorted(unknown)}")
         order = [STAGES.index(stage.name) for stage in self.stages]
         if not order or order != sorted(set(order)):
             raise ValueError(f"`stages` must be some of {list(STAGES)}, each at most once and in this order")

@@ -21,6 +21,7 @@ from protocol.arrays import Array
 from protocol.codec import AsSent
 from protocol.digests import digest_group
 from protocol.errors import MalformedMessage
+from protocol.groups import flow_of
 from protocol.study import OptimizerSpec
 from server.errors import CheckpointFailed, CheckpointInvalid
 from server.optimizer import Moments, average, step, update_scale
@@ -78,11 +79,13 @@ class RunState:
         spec: OptimizerSpec,
         *,
         learning_rate: float,
+        flow_rates: Mapping[str, float],
         ema_decay: float,
         last_round: bool = False,
     ) -> None:
         """Step every group that was trained and move its average; `means` is used up, group by group.
 
+        flow_rates: factors of the rate, by flow.
         last_round: of a stage, whose groups are not trained again: their moments are let go.
         Nothing of it is valid before `commit`. Raises CheckpointFailed when the disk does not take it; this object is
         then of no use any more and the run resumes from the checkpoint.
@@ -90,9 +93,8 @@ class RunState:
         try:
             for name in list(means):
                 mean = means.pop(name)
-                self._step_group(
-                    name, mean, spec, learning_rate=learning_rate, ema_decay=ema_decay, last_round=last_round
-                )
+                rate = learning_rate * flow_rates.get(flow_of(name), 1.0)
+                self._step_group(name, mean, spec, learning_rate=rate, ema_decay=ema_decay, last_round=last_round)
         except OSError as error:
             raise _failed(error) from error
 

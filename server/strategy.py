@@ -122,6 +122,7 @@ class StudyStrategy(Strategy):
             self._open.mean.value(),
             self.study.optimizer,
             learning_rate=rate,
+            flow_rates=stage.flow_rates,
             ema_decay=self.study.optimizer.ema_decay,
             last_round=round_number == stage.rounds,
         )

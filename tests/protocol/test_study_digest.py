@@ -41,16 +41,18 @@ def test_the_digest_is_the_same_for_the_same_study_written_otherwise(tmp_path: P
         {"training": {"alignment_subset": "norms"}},
         {"training": {"guidance_subset": "gates"}},
         {"stages": [{"name": "align", "rounds": 2, "flow_weights": {"ct": 2.0}}, {"name": "guide", "rounds": 1}]},
+        {"stages": [{"name": "align", "rounds": 2, "flow_rates": {"ct": 2.0}}, {"name": "guide", "rounds": 1}]},
     ],
 )
 def test_the_digest_sees_every_term(change: dict) -> None:
     assert Study.from_dict(STUDY | change).digest(version="1") != Study.from_dict(STUDY).digest(version="1")
 
 
-@pytest.mark.parametrize("weights", [{"pet": 1.0}, {"ct": 0.0}, {"ct": -1.0}])
-def test_a_stage_weighs_flows_that_there_are_and_by_more_than_nothing(weights: dict) -> None:
-    with pytest.raises(StudyInvalid, match="flow_weights|weighs flows"):
-        Study.from_dict(STUDY | {"stages": [{"name": "align", "flow_weights": weights}]})
+@pytest.mark.parametrize("key", ["flow_weights", "flow_rates"])
+@pytest.mark.parametrize("factors", [{"pet": 1.0}, {"ct": 0.0}, {"ct": -1.0}])
+def test_a_stage_weighs_flows_that_there_are_and_by_more_than_nothing(key: str, factors: dict) -> None:
+    with pytest.raises(StudyInvalid, match=f"{key}|names flows that the study does not have"):
+        Study.from_dict(STUDY | {"stages": [{"name": "align", key: factors}]})
 
 
 def test_the_digest_sees_the_version_and_the_generator() -> None:

@@ -36,7 +36,7 @@ class Keeper:
 
     def round(self, spec: OptimizerSpec, rate: float, **means: Update) -> None:
         copies = {name: {key: array.copy() for key, array in mean.items()} for name, mean in means.items()}
-        self.state.apply(copies, spec, learning_rate=rate, ema_decay=0.9)
+        self.state.apply(copies, spec, learning_rate=rate, flow_rates={}, ema_decay=0.9)
         self.state.finished["align"] = self.state.finished.get("align", 0) + 1
         self.store.commit(self.state)
 

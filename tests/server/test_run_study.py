@@ -109,6 +109,19 @@ def test_the_generator_is_the_optimizer_over_the_brute_force_masked_mean(
             np.testing.assert_allclose(array, expected[key] + 0.5 * mean, rtol=1e-5, atol=1e-5)
 
 
+def test_a_flow_s_groups_move_by_the_rate_that_the_stage_gives_it(
+    play: Callable[..., StudyResult], make_study: MakeStudy, generator_folder: Path
+) -> None:
+    stage = {"name": "align", "rounds": 1, "learning_rate": 0.5, "flow_rates": {"ct": 2.0}}
+    result = play(study=make_study(stages=[stage], optimizer={"name": "normalised_sgd"}))
+    assert result.generator is not None
+    for name, distance in (("alignment/xray", 0.5), ("alignment/ct", 1.0)):
+        before = open_groups(result.study, generator_folder)[name]
+        last = load_file(result.generator / "groups" / f"{name}.safetensors")
+        moved = sum(float(np.square(last[key].astype(np.float64) - before[key]).sum()) for key in before) ** 0.5
+        assert moved == pytest.approx(distance, rel=1e-4)
+
+
 def test_two_runs_of_the_same_study_leave_the_same_generator(play: Callable[..., StudyResult]) -> None:
     assert same(groups_in(play("first")), groups_in(play("second")))
 

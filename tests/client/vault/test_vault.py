@@ -13,16 +13,20 @@ import pytest
 
 from client.records.store import RecordStore
 from client.vault import training
+from client.vault.generators import shared_generator
 from client.vault.groups import HeldGroups
 from client.vault.training import Trainer
 from client.vault.vault import Vault
 from privacy.errors import LedgerTampered
+from protocol.codec import GROUP_CODEC, decode_update, encode_update
 from protocol.codes import Code
 from protocol.digests import digest_group
 from protocol.records import reply_to_record
 from protocol.requests import TrainReply, TrainRequest
 from protocol.study import Study
 from protocol.version import VERSION
+from server.generator_folder import open_groups
+from server.run_store import RunState, RunStore
 
 MakeSite = Callable[..., Any]
 MakeStudy = Callable[..., Study]
@@ -292,6 +296,21 @@ def test_privacy_off_gives_the_same_update_from_the_same_seeds(
     vault = make_site(allow_non_private=True).vault()
     vault.approve(other)
     assert wire_bytes(vault.train(make_request(other, "guide"))) != wire_bytes(replies[0])
+
+
+def test_a_site_calls_the_groups_of_its_folder_as_the_server_does(
+    make_study: MakeStudy, generator_folder: Path, tmp_path: Path
+) -> None:
+    """And holds them as those do who are sent them: else a site that was there from the start would be sent what it
+    has, or train beside another frozen group than one that came later."""
+    groups = open_groups(make_study(), generator_folder)
+    named = RunState.begin("study", RunStore(tmp_path), groups).digests
+    shared = shared_generator(generator_folder)
+    assert named == {name: shared.initial_digests[name] for name in groups}
+    for name, arrays in groups.items():
+        assert digest_group(shared.initial(name)) == named[name]
+        received = decode_update(encode_update(arrays, codec=GROUP_CODEC), max_bytes=1 << 30)
+        assert digest_group(received) == named[name]
 
 
 def test_trained_parameters_begin_where_torch_would_put_them(

@@ -189,6 +189,8 @@ def evaluate(
 ) -> None:
     """Compare what a generator makes with real records: look, meaning, reports, translations, use for teaching."""
     _check_generator(generator)
+    if page is not None and not page.absolute().parent.is_dir():
+        raise typer.BadParameter(f"there is no folder {page.parent} to write the page into.")
     from simulations.evaluate.folder import EvaluateOptions, evaluate_folder
     from simulations.evaluate.tables import tables
     from simulations.evaluate.tasks import tasks_page

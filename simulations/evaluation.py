@@ -32,8 +32,8 @@ _BATCH = 128
 
 
 def fast_dtype() -> str:
-    """bfloat16 where this processor multiplies matrices of it (AMX), else float32. Of processors without AMX even those
-    with bfloat16 instructions took 1.6 times as long with it (docs/LOG.md, 2026-11-27)."""
+    """bfloat16 where this processor multiplies matrices of it (AMX), else float32. Without AMX a processor that has
+    bfloat16 instructions took 1.6 times as long with it (docs/LOG.md, 2026-11-27)."""
     return "bfloat16" if torch.cpu._is_amx_tile_supported() else "float32"
 
 
@@ -45,8 +45,8 @@ class EvaluationSettings:
     num_inference_steps: int = 12
     guidance_scale: float = GUIDANCE
     dtype: str = field(default_factory=fast_dtype)
-    """Of the generator while it is judged, float32 or bfloat16. On a core with AMX bfloat16 takes 0.6 of the time; it
-    moves a Fréchet distance by a fifth of its deviation over seeds."""
+    """Of the generator while it is judged, float32 or bfloat16. On the fastest cores that we had bfloat16 takes 0.6 of the
+    time (that they have AMX is inferred); it moves a Fréchet distance by a fifth of its deviation over seeds."""
 
     def opened(self, folder: str | Path, **options: Any) -> Generator:
         """The generator of a folder, ready to be judged. options: of `Generator.from_pretrained`."""

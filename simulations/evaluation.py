@@ -45,8 +45,8 @@ class EvaluationSettings:
     num_inference_steps: int = 12
     guidance_scale: float = GUIDANCE
     dtype: str = field(default_factory=fast_dtype)
-    """Of the generator while it is judged, float32 or bfloat16. On the fastest cores that we had bfloat16 takes 0.6 of the
-    time (that they have AMX is inferred); it moves a Fréchet distance by a fifth of its deviation over seeds."""
+    """Of the generator while it is judged, float32 or bfloat16. On the fastest cores that we had bfloat16 takes 0.6 of
+    the time (that they have AMX is inferred); it moves a Fréchet distance by a fifth of its deviation over seeds."""
 
     def opened(self, folder: str | Path, **options: Any) -> Generator:
         """The generator of a folder, ready to be judged. options: of `Generator.from_pretrained`."""

@@ -1,7 +1,7 @@
 """The paper's five tasks and every ordered pair of flows, as a page of Markdown, from the figures of `fedm2g evaluate`.
 
-Beside our figures stand the paper's own where any are known (arXiv 2403.04290, abstract and reviews; its tables are not
-at hand). They are of other data, other encoders and other numbers of samples: nothing follows from a difference.
+Beside our figures stand the paper's own where any are known (arXiv 2403.04290, at second hand; its tables were not
+to be had). They are of other data, other encoders and other numbers of samples: nothing follows from a difference.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ of the others: one generator per modality). PSNR of the mean of {SAMPLES} in dB,
 
 
 def tasks_page(figures: Figures, *, title: str) -> str:
-    """Both tables, under a heading of that title."""
+    """All tables, under a heading of that title."""
     return "\n".join(
         [
             f"# {title}",
@@ -89,7 +89,8 @@ def _reports(figures: Figures) -> list[list[str]]:
 
 
 def _words(found: Figures) -> str:
-    bleu, overlap = found["overlap"]["bleu"], found["overlap"]
+    overlap = found["overlap"]
+    bleu = overlap["bleu"]
     return (
         f"finding F1 {_short(found['findings'].get('f1'))}, BLEU-1 {_short(bleu[0])}, BLEU-4 {_short(bleu[3])}, METEOR "
         f"{_short(overlap['meteor'])}, ROUGE-L {_short(overlap['rouge_l'])}"

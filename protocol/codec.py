@@ -122,9 +122,14 @@ def _encode_int8(array: Array) -> bytes:
         # The least e with largest <= 127 * 2^e, where 127 = (127 / 128) * 2^7.
         least = np.where(mantissas <= _LARGEST_WHOLE / 128, powers - 7, powers - 6)
         least = np.where(mantissas > 0.0, np.maximum(least, _LEAST_EXPONENT), _LEAST_EXPONENT)
-        scaled = np.ldexp(blocks, -least[:, None]).reshape(-1)[: part.size]
-        exponents.append(least.astype(np.int8).tobytes())
-        values.append(np.floor(scaled + coins.random(part.size, dtype=np.float32)).astype(np.int8).tobytes())
+        scaled = np.ldexp(blocks, -least[:, None])
+        scaled.reshape(-1)[: part.size] += coins.random(part.size, dtype=np.float32)
+        whole = np.floor(scaled, out=scaled)
+        # Where the largest, just above half of 127, went down to 63, a second encoding would find half the step here.
+        halved = (np.abs(whole).max(axis=1) <= _LARGEST_WHOLE // 2) & (least > _LEAST_EXPONENT)
+        whole[halved] *= 2.0
+        exponents.append((least - halved).astype(np.int8).tobytes())
+        values.append(whole.reshape(-1)[: part.size].astype(np.int8).tobytes())
     return b"".join([*exponents, *values])
 
 

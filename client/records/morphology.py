@@ -72,13 +72,13 @@ def near_outside(plane: Mask, distance: float, spacing: tuple[float, float]) -> 
     steps = np.arange(len(across) + 1)
     most = np.count_nonzero(steps * width <= distance)  # as few bytes as tell it: the loop is all memory
     along = np.minimum(_steps_to_outside(across), most).astype(np.min_scalar_type(most))[1:-1]
-    found = np.zeros(plane[box].T.shape, dtype=bool)
+    deep = across.shape[1] - 2 * reach
+    found = np.zeros((len(along), deep), dtype=bool)
     for up in range(-reach, reach + 1):
         # along a row that is `up` rows away, so many steps are still near enough
         enough = np.count_nonzero(np.sqrt((up * height) ** 2 + (steps * width) ** 2) <= distance) - 1
         if enough >= 0:
-            start = reach + up
-            found |= along[:, start : start + found.shape[1]] <= enough
+            found |= along[:, reach + up : reach + up + deep] <= enough
     near[box] = found.T
     return near
 

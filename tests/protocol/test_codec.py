@@ -66,7 +66,7 @@ def test_encoding_twice_is_encoding_once(array: np.ndarray, codec: str) -> None:
     encoded = encode_tensor(array, codec)
     once = decode_tensor(encoded)
     assert np.array_equal(decode_tensor(encode_tensor(once, codec)), once)
-    assert encode_tensor(once, codec) == encoded  # a round asked for again gives the same bytes, whichever way they went
+    assert encode_tensor(once, codec) == encoded  # a round asked for again gives the same bytes, by whatever way
 
 
 def test_a_largest_value_that_rounds_below_half_of_127_keeps_its_bytes() -> None:

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import ndimage
 
+from client.records.intensity import percentiles
 from client.records.morphology import brighter_than_around, darker_than_around, dilated, eroded, filled, near_outside
 
 SIDES = st.integers(1, 24)
@@ -51,3 +52,9 @@ def test_nearness_to_what_lies_outside(mask: np.ndarray, distance: float, spacin
 def test_what_stands_out_of_what_is_beside_it(plane: np.ndarray, width: int) -> None:
     assert np.array_equal(brighter_than_around(plane, width), ndimage.white_tophat(plane, size=(width, width)))
     assert np.array_equal(darker_than_around(plane, width), ndimage.black_tophat(plane, size=(width, width)))
+
+
+@given(plane=arrays(np.float32, st.tuples(SIDES, SIDES), elements=st.floats(-1000, 3000, width=32)))
+def test_percentiles(plane: np.ndarray) -> None:
+    shares = [0.0, 0.5, 50.0, 99.5, 100.0]
+    np.testing.assert_allclose(percentiles(plane, shares), np.percentile(plane, shares), rtol=1e-5, atol=1e-3)

@@ -1,16 +1,17 @@
 """The one command. Each function imports its room only when it runs, so that help is fast and never loads torch.
 
 Exit codes: 0 done; 1 an error of fedm2g itself; 2 wrong usage; 3 an input or study that cannot be used; 4 refused by a
-site's policy or its privacy budget; 5 a run that began and failed; 130 interrupted.
+site's policy or its privacy budget; 5 a run that began and failed; 130 interrupted; 143 ended by SIGTERM.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import signal
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
@@ -373,8 +374,14 @@ def _exit_code(error: BaseException) -> int | None:
     return None
 
 
+def _terminated(number: int, _frame: object) -> NoReturn:
+    """As an exit, so that what the command has started ends with it: a scheduler sends no Ctrl-C."""
+    raise SystemExit(128 + number)
+
+
 def main() -> None:
     """Run the command; every failure is one sentence on standard error and a documented exit code."""
+    signal.signal(signal.SIGTERM, _terminated)  # commands that serve put their own in its place
     try:
         app()
     except KeyboardInterrupt:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -106,3 +107,27 @@ def test_the_offline_variables_are_set_before_flower_is_imported() -> None:
         [sys.executable, "-c", code], cwd=ROOT, env=clean, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
+
+
+def _descendants(process: int) -> set[int]:
+    below = {int(child) for child in Path(f"/proc/{process}/task/{process}/children").read_text().split()}
+    return below.union(*(_descendants(child) for child in below)) if below else below
+
+
+def test_a_run_that_is_terminated_takes_its_processes_along(tmp_path: Path) -> None:
+    """As a cluster's scheduler does it: SIGTERM to the command alone, here while its rival trains beside it."""
+    study, out = tmp_path / "study.toml", tmp_path / "run"
+    study.write_text((ROOT / "studies" / "demo.toml").read_text().replace("patients = 480", "patients = 100"))
+    process = subprocess.Popen(
+        [sys.executable, "-m", "fedm2g", "simulate", str(study), "--out", str(out)],
+        cwd=ROOT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    deadline = time.monotonic() + 120
+    while not (out / "rounds.jsonl").is_file() and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.2)
+    started = _descendants(process.pid)
+    process.terminate()
+    assert process.wait(timeout=60) == 143
+    assert started and not [child for child in started if Path(f"/proc/{child}").exists()]

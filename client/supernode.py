@@ -9,7 +9,6 @@ heartbeat has not run out yet; here the node signs itself off first, with the id
 from __future__ import annotations
 
 import argparse
-import fcntl
 import logging
 import os
 import re
@@ -30,6 +29,7 @@ from client.parent import FLAG, end_with_parent
 from client.relay_settings import RelayPlaces, RelaySettings
 from client.site_config import PRIVATE_FILE
 from client.site_setup import SiteUnusable
+from protocol.lock import take_lock
 from protocol.offline import go_offline
 
 POLL_SECONDS = 0.5
@@ -226,13 +226,9 @@ def _write_secret(path: Path) -> None:
 
 def _only_one(folder: Path) -> IO[bytes]:
     """A lock: two SuperNodes of one site would sign each other off."""
-    stream = os.fdopen(os.open(folder / "relay.lock", os.O_RDWR | os.O_CREAT, PRIVATE_FILE), "r+b")
-    try:
-        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        stream.close()
-        raise SiteUnusable(f"A SuperNode runs over {folder} already: stop it first.") from None
-    return stream
+    if (lock := take_lock(folder / "relay.lock")) is None:
+        raise SiteUnusable(f"A SuperNode runs over {folder} already: stop it first.")
+    return lock
 
 
 def _no_proxy() -> str:

@@ -7,7 +7,6 @@ gets the user who owns its folder. Lines of both children go to one rotated file
 
 from __future__ import annotations
 
-import fcntl
 import logging
 import os
 import signal
@@ -26,12 +25,14 @@ from client.site_setup import SiteUnusable
 from client.vault.incidents import PrivateFile
 from client.vault.settings import VaultSettings
 from client.vault.sockets import prepare_folder
+from protocol.lock import lock_holder, take_lock
 
 REFUSED = 4
 FIRST_PAUSE, LONGEST_PAUSE, GOOD_LIFE = 1.0, 60.0, 60.0
 STOP_SECONDS = 75.0
 """The vault waits for a reply on its way (20 s) and for the round that it cuts short (30 s)."""
 MAX_BYTES, BACKUPS = 4_000_000, 3
+LOCK = "site.lock"
 
 
 @dataclass
@@ -71,7 +72,7 @@ class Supervisor:
         """Raises SiteUnusable where one runs already."""
         self.site_dir = Path(site_dir).resolve()
         self._children = children(self.site_dir)
-        self._lock = take_lock(self.site_dir)
+        self._lock = only_one(self.site_dir)
         _make_socket_folder(self.site_dir)
         self._stopping = threading.Event()
         self._log = _log(self.site_dir)
@@ -159,34 +160,17 @@ def _make_socket_folder(site_dir: Path) -> None:
         os.chown(folder, owner, -1)
 
 
-def take_lock(site_dir: Path) -> IO[bytes]:
-    """The supervisor's lock, with its process id inside. Raises SiteUnusable where another one holds it."""
-    path = SitePaths(site_dir).prepare().state / "site.lock"
-    stream = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), "r+b")
-    try:
-        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        stream.close()
-        raise SiteUnusable("This site runs already: see `fedm2g site status`.") from None
-    os.fchown(stream.fileno(), Path(site_dir).stat().st_uid, -1)  # the vault's user asks who runs, too
-    stream.truncate(0)
-    stream.write(f"{os.getpid()}\n".encode())
-    stream.flush()
-    return stream
+def only_one(site_dir: Path) -> IO[bytes]:
+    """The supervisor's lock. Raises SiteUnusable where another one holds it."""
+    if (lock := take_lock(SitePaths(site_dir).prepare().state / LOCK)) is None:
+        raise SiteUnusable("This site runs already: see `fedm2g site status`.")
+    os.fchown(lock.fileno(), Path(site_dir).stat().st_uid, -1)  # the vault's user asks who runs, too
+    return lock
 
 
 def running(site_dir: Path) -> int | None:
     """Process id of the supervisor that holds the lock; None where nobody does."""
-    path = SitePaths(site_dir).state / "site.lock"
-    try:
-        with path.open("r+b") as stream:
-            try:
-                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                return int(stream.read().strip() or b"0") or None
-    except FileNotFoundError:
-        pass
-    return None
+    return lock_holder(SitePaths(site_dir).state / LOCK)
 
 
 def stop(site_dir: Path) -> bool:

@@ -15,11 +15,12 @@ import httpx
 from flwr.app import Context
 from flwr.serverapp import Grid, ServerApp
 
+from protocol.lock import take_lock
 from protocol.study import Study
 from server.app import run_study
 from server.errors import RunConfigInvalid, ServerError
 from server.memory import give_memory_back
-from server.progress import COMPLETED, FAILED, LOCK, WAITING_FOR_STUDY, Progress, ProgressFile, take_lock
+from server.progress import COMPLETED, FAILED, LOCK, WAITING_FOR_STUDY, Progress, ProgressFile
 
 QUEUE = "queue.lock"
 """Beside the run folders: held by the study that runs."""
@@ -35,12 +36,12 @@ def main(grid: Grid, context: Context) -> None:
     study, out = Study.read(_path(config, "study")), _path(config, "out")
     out.mkdir(parents=True, exist_ok=True)
     with ExitStack() as locks:
-        own = take_lock(out / LOCK, wait=False)
+        own = take_lock(out / LOCK)
         if own is None:
             raise RunConfigInvalid(f"Study {study.name} runs in this folder already: stop that run first.")
         locks.enter_context(own)
         progress = ProgressFile(out, Progress(study=study.name))
-        turn = take_lock(out.parent / QUEUE, wait=False)
+        turn = take_lock(out.parent / QUEUE)
         if turn is None:
             progress.say(state=WAITING_FOR_STUDY)
             turn = take_lock(out.parent / QUEUE, wait=True)

@@ -6,13 +6,14 @@ its last words behind, and its lock is gone.
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import time
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
+
+from protocol.lock import lock_holder
 
 PROGRESS, LOCK = "progress.json", "run.lock"
 STARTING = "starting"
@@ -89,23 +90,6 @@ class ProgressFile:
         os.replace(temporary, self._path)
 
 
-def take_lock(path: Path, *, wait: bool) -> IO[bytes] | None:
-    """Lock a file for as long as what is returned stays open; None where another holds it and `wait` is off."""
-    stream = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), "r+b")
-    try:
-        fcntl.flock(stream, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        stream.close()
-        return None
-    return stream
-
-
 def is_running(folder: Path) -> bool:
     """Whether some ServerApp works in this run folder."""
-    if not (folder / LOCK).exists():
-        return False
-    lock = take_lock(folder / LOCK, wait=False)
-    if lock is None:
-        return True
-    lock.close()
-    return False
+    return lock_holder(folder / LOCK) is not None

@@ -8,7 +8,6 @@ Exit codes: 0 stopped when asked to; 4 refused to start; 1 failed.
 from __future__ import annotations
 
 import argparse
-import fcntl
 import logging
 import os
 import signal
@@ -25,7 +24,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
 from client.errors import ClientError
 from client.parent import FLAG, end_with_parent
-from client.site_config import PRIVATE_FILE, SitePaths
+from client.site_config import SitePaths
 from client.vault import sockets
 from client.vault.errors import DaemonRefused
 from client.vault.quiet import give_voice_back, keep_quiet, say
@@ -35,6 +34,7 @@ from client.vault.settings import VaultSettings, operator_socket
 from privacy.allocator import keep_freed_memory
 from privacy.errors import PrivacyError
 from protocol import vault_pb2_grpc
+from protocol.lock import take_lock
 from protocol.offline import go_offline
 
 SERVICE = "fedm2g.vault.v1.Vault"
@@ -148,16 +148,9 @@ def _stop(server: grpc.Server) -> None:
 def _only_one(site_dir: Path) -> IO[bytes]:
     """A lock for as long as this process lives: two vaults over one site would answer one round twice."""
     path = SitePaths(site_dir).prepare().state / "vault.lock"
-    stream = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, PRIVATE_FILE), "r+b")
-    try:
-        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        stream.close()
-        raise DaemonRefused(f"A vault runs over {site_dir} already: stop it first.") from None
-    stream.truncate(0)
-    stream.write(f"{os.getpid()}\n".encode())
-    stream.flush()
-    return stream
+    if (lock := take_lock(path)) is None:
+        raise DaemonRefused(f"A vault runs over {site_dir} already: stop it first.")
+    return lock
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import fcntl
 import logging
 import os
 import signal
@@ -22,6 +21,7 @@ from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from typing import IO
 
+from protocol.lock import lock_holder, take_lock
 from protocol.offline import go_offline
 from server.consortium.certificates import days_left
 from server.consortium.enrolling import register_all
@@ -58,7 +58,7 @@ class Coordinator:
             raise ConsortiumUnusable(
                 "The server's certificate has expired, so no site would connect: run `fedm2g consortium init --renew`."
             )
-        self._lock = take_lock(places)
+        self._lock = only_one(places)
         self._children = [
             Child("superlink", superlink_command(places)),
             Child("executor", executor_command(places, settings.local_address)),
@@ -172,31 +172,16 @@ def environment(places: ConsortiumPlaces) -> dict[str, str]:
     }
 
 
-def take_lock(places: ConsortiumPlaces) -> IO[bytes]:
+def only_one(places: ConsortiumPlaces) -> IO[bytes]:
     """Two coordinators over one database would both hand out its messages. Raises ConsortiumUnusable."""
-    stream = os.fdopen(os.open(places.lock, os.O_RDWR | os.O_CREAT, PRIVATE_FILE), "r+b")
-    try:
-        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        stream.close()
-        raise ConsortiumUnusable("A coordinator runs over this folder already: stop it first.") from None
-    stream.truncate(0)
-    stream.write(str(os.getpid()).encode())
-    stream.flush()
-    return stream
+    if (lock := take_lock(places.lock)) is None:
+        raise ConsortiumUnusable("A coordinator runs over this folder already: stop it first.")
+    return lock
 
 
 def running_coordinator(places: ConsortiumPlaces) -> int | None:
     """Process id of the coordinator that holds the lock; None where none does."""
-    try:
-        with places.lock.open("r+b") as stream:
-            try:
-                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                return int(stream.read() or b"0") or None
-    except OSError:
-        pass
-    return None
+    return lock_holder(places.lock)
 
 
 def _log(path: Path) -> logging.Logger:

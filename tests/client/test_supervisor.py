@@ -80,10 +80,10 @@ def test_a_refusal_ends_the_supervisor_and_its_sentence_is_kept(run: Callable[..
 
 def test_one_supervisor_at_a_time_and_it_is_known_by_its_process(site: Path) -> None:
     assert supervisor.running(site) is None and supervisor.stop(site) is False
-    lock = supervisor.take_lock(site)
+    lock = supervisor.only_one(site)
     assert supervisor.running(site) == os.getpid()
     with pytest.raises(SiteUnusable, match="runs already"):
-        supervisor.take_lock(site)
+        supervisor.only_one(site)
     lock.close()
     assert supervisor.running(site) is None
 

@@ -21,9 +21,10 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from protocol.enrolment import Enrolment
 from protocol.errors import EnrolmentInvalid
+from protocol.lock import take_lock
 from protocol.version import VERSION
 from server.consortium.certificates import LOOPBACK, days_left, make_server
-from server.consortium.coordinator import Coordinator, running_coordinator, take_lock
+from server.consortium.coordinator import Coordinator, only_one, running_coordinator
 from server.consortium.enrolling import enrol, enrolled, expel, register_all
 from server.consortium.launch import prepare
 from server.consortium.operator import Operator
@@ -32,7 +33,6 @@ from server.consortium.setup import Pair, create_consortium, renew_certificate
 from server.consortium.status import consortium_status, in_words
 from server.errors import ConsortiumUnusable, GeneratorInvalid
 from server.progress import INTERRUPTED, LOCK, RUNNING, STARTING, Progress, ProgressFile
-from server.progress import take_lock as lock_file
 
 SETTINGS = ConsortiumSettings(hosts=("coordinator.example", "192.0.2.1"), port=8443)
 
@@ -280,15 +280,15 @@ def test_a_generator_without_the_studys_flows_is_told(ready: Callable[..., Any],
 
 def test_one_coordinator_runs_over_a_folder(places: ConsortiumPlaces) -> None:
     assert running_coordinator(places) is None
-    with take_lock(places):
+    with only_one(places):
         assert running_coordinator(places) == os.getpid()
         with pytest.raises(ConsortiumUnusable, match="runs over this folder already"):
-            take_lock(places)
+            only_one(places)
     assert running_coordinator(places) is None
 
 
 def test_a_run_whose_process_is_gone_without_a_word_is_interrupted_and_not_running(tmp_path: Path) -> None:
-    lock = lock_file(tmp_path / LOCK, wait=False)
+    lock = take_lock(tmp_path / LOCK)
     assert lock is not None
     said = ProgressFile(tmp_path, Progress(study="small"))
     said.say(state=RUNNING, stage="align", awaited=("north",))

@@ -94,8 +94,7 @@ def test_a_round_over_the_socket_is_what_the_vault_releases_and_costs_nothing_wh
 ) -> None:
     request = make_request(study, "align")
     first = place.daemon.ask().train(request)
-    left = time.time() % GRID
-    assert (first.code, first.site, first.incident) == (Code.OK, "north", "") and left < 0.2
+    assert (first.code, first.site, first.incident) == (Code.OK, "north", "")
     assert first.inputs_digest == request.inputs_digest and set(first.updates) == set(request.trains)
     again = place.daemon.ask().train(request)
     assert wire_bytes(again) == wire_bytes(first) and again.event_digest == first.event_digest

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -377,13 +377,15 @@ def test_with_several_local_steps_the_update_is_the_move_over_its_rate(
 
 
 def test_a_reply_leaves_on_the_public_time_grid(
-    make_site: MakeSite, make_study: MakeStudy, make_request: MakeRequest
+    make_site: MakeSite, make_study: MakeStudy, make_request: MakeRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     vault, study = make_site().vault(), make_study(federation={"release_grid_seconds": 0.5})
     vault.approve(study)
+    slept: list[float] = []
+    monkeypatch.setattr("client.vault.vault.time", SimpleNamespace(time=lambda: 1000.125, sleep=slept.append))
     for request in (make_request(study, "align"), make_request(study, "align", round_number=3)):
         vault.train(request)
-        assert time.time() % 0.5 < 0.1  # answers and refusals alike
+    assert slept == [0.375, 0.375]  # answers and refusals alike
 
 
 def test_a_generator_that_was_exchanged_after_approval_is_refused(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import ndimage
@@ -36,10 +36,12 @@ def test_holes(mask: np.ndarray) -> None:
 
 
 @settings(max_examples=300)
+@example(mask=np.ones((40, 127), dtype=bool), distance=12.0, spacing=(0.5, 0.5))  # with its margins 129: past a byte
+@example(mask=np.ones((40, 300), dtype=bool), distance=200.0, spacing=(1.0, 1.0))
 @given(
     mask=masks(),
     distance=st.sampled_from([0.0, 3.0, 5.0, 12.0, 15.0]) | st.floats(0.0, 20.0),
-    spacing=st.tuples(*[st.sampled_from([0.5, 0.7, 1.0, 2.0, 3.0, 30.0]) | st.floats(0.3, 3.0)] * 2),
+    spacing=st.tuples(*[st.sampled_from([1e-9, 0.5, 0.7, 1.0, 2.0, 3.0, 30.0]) | st.floats(0.3, 3.0)] * 2),
 )
 def test_nearness_to_what_lies_outside(mask: np.ndarray, distance: float, spacing: tuple[float, float]) -> None:
     """The array's own edge is an outside too, and 3, 4, 5 pixels make a triangle that is just near enough."""

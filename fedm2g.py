@@ -200,7 +200,7 @@ def evaluate(
     with _progress(as_json) as progress:
         figures = evaluate_folder(options, progress=progress)
     if page is not None:
-        page.write_text(tasks_page(figures, title=f"What {Path(generator).name} can do"), encoding="utf-8")
+        page.write_text(tasks_page(figures, title=f"What `{generator}` can do"), encoding="utf-8")
     if as_json:
         _print_json(figures)
     else:

@@ -103,7 +103,7 @@ def _text_to_image(figures: Figures) -> list[list[str]]:
         findings = values.get("findings", {})
         if "made" in findings:
             made, real = (_read(findings[who]) for who in ("made", "real"))
-            own = f"Fréchet {values['frechet']:.3g}, {made}"
+            own = f"Fréchet {_distance(values['frechet'])}, {made}"
             rows.append([task, f"{TEXT} → {flow}", own, f"records: {real}", PAPER[task]])
     return rows
 
@@ -115,7 +115,7 @@ def _read(found: Figures) -> str:
 def _unprompted(figures: Figures) -> list[list[str]]:
     task = "image generation"
     return [
-        [task, f"nothing → {flow}", f"Fréchet {values['unprompted']:.3g}", "", PAPER[task]]
+        [task, f"nothing → {flow}", f"Fréchet {_distance(values['unprompted'])}", "", PAPER[task]]
         for flow, values in figures["flows"].items()
         if values.get("unprompted") is not None
     ]
@@ -169,6 +169,11 @@ def _route(sources: Sequence[str], target: str) -> str:
 def _mean_of(found: Figures) -> Figures:
     mean: Figures = next(value for name, value in found.items() if name.startswith("mean_of_"))
     return mean
+
+
+def _distance(value: float) -> str:
+    """Three digits, and never a power of ten."""
+    return f"{float(f'{value:.3g}'):g}"
 
 
 def _short(value: float | None) -> str:

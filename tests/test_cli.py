@@ -110,8 +110,12 @@ def test_the_offline_variables_are_set_before_flower_is_imported() -> None:
 
 
 def _descendants(process: int) -> set[int]:
-    below = {int(child) for child in Path(f"/proc/{process}/task/{process}/children").read_text().split()}
-    return below.union(*(_descendants(child) for child in below)) if below else below
+    try:
+        children = Path(f"/proc/{process}/task/{process}/children").read_text().split()
+    except (FileNotFoundError, ProcessLookupError):  # it has ended since its parent was asked
+        return set()
+    below = set(map(int, children))
+    return below.union(*map(_descendants, below))
 
 
 def _runs(process: int) -> bool:

@@ -142,6 +142,7 @@ def generate(
     seed: Annotated[int, typer.Option(help="Seed of the sampling noise.")] = 0,
     num_inference_steps: Annotated[int, typer.Option("--steps", min=1, max=1000, help="Denoising steps.")] = 25,
     guidance_scale: Annotated[float, typer.Option("--guidance", min=1.0, help="Classifier-free guidance.")] = 2.0,
+    grain: Annotated[bool, typer.Option(help="The noise of a scanner, which no prompt decides; or smooth.")] = True,
     image_format: Annotated[ImageFormat, typer.Option("--format", help="PNG, or DICOM marked synthetic.")] = (
         ImageFormat.png
     ),
@@ -162,6 +163,7 @@ def generate(
         seed=seed,
         num_inference_steps=num_inference_steps,
         guidance_scale=guidance_scale,
+        grain=grain,
         image_format=image_format.value,
         out=out,
     )

@@ -3,7 +3,8 @@
     OMP_NUM_THREADS=1 python benchmarks/sampling.py [GENERATOR] [IMAGES] [SEEDS]
 
 Both draw the same number of images (256) per flow from the same weights and the same held-out prompts, at guidance 2,
-on one core; both are judged by the Fréchet distance of the frozen referee, so that speed is not bought with quality.
+on one core; both are judged by the Fréchet distance of frozen image features, so that speed is not bought with
+quality.
 Ours is `AnyToAnyPipeline` as the demo judges with it: DPM-Solver++, 12 steps, guidance below 0.7 of the timesteps,
 batches of 32. In turns, flow by flow; medians over SEEDS (3). Prints a table.
 """
@@ -24,7 +25,7 @@ from torch import Tensor
 
 from medm2g.generator import Generator
 from medm2g.metrics.frechet import frechet_distance
-from medm2g.metrics.referee import SHIPPED, Referee
+from medm2g.metrics.image_features import ImageFeatures
 from medm2g.sampling import AnyToAnyPipeline
 from protocol.study import Study
 from simulations.evaluation import EvaluationSettings
@@ -76,12 +77,12 @@ def main(folder: Path, images: int, seeds: int) -> None:
     torch.set_num_threads(1)
     study = Study.read(Path(__file__).resolve().parents[1] / "studies" / "demo.toml")
     held_out = held_out_phantoms(study, per_flow=images, size=64)
-    generator, referee = Generator.from_pretrained(folder), Referee.load(SHIPPED)
+    generator, network = Generator.from_pretrained(folder), ImageFeatures.load()
     settings = EvaluationSettings()
     pipeline = AnyToAnyPipeline(generator)
     print(f"{'flow':10} {'DDIM-50':>22} {'ours':>22} {'faster':>8}")
     for flow, held in held_out.flows.items():
-        truth, prompts = referee.features(flow, held.images), list(held.prompts)
+        truth, prompts = network.features(flow, held.images), list(held.prompts)
         found: dict[str, list[tuple[float, float]]] = {"ddim": [], "ours": []}
         for seed in range(seeds):
             for way in found:
@@ -99,13 +100,13 @@ def main(folder: Path, images: int, seeds: int) -> None:
                     assert isinstance(drawn, Tensor)
                     made = drawn
                 seconds = time.process_time() - began
-                features = referee.features(flow, np.asarray(made.squeeze(1)))
+                features = network.features(flow, np.asarray(made.squeeze(1)))
                 found[way].append((len(prompts) / seconds, frechet_distance(truth, features)))
         rate = {way: statistics.median(speed for speed, _ in runs) for way, runs in found.items()}
         distance = {way: statistics.median(far for _, far in runs) for way, runs in found.items()}
         print(
-            f"{flow:10} {rate['ddim']:6.1f} images/s {distance['ddim']:5.0f} {rate['ours']:6.1f} images/s "
-            f"{distance['ours']:5.0f} {rate['ours'] / rate['ddim']:7.1f}x",
+            f"{flow:10} {rate['ddim']:6.1f} images/s {distance['ddim']:5.2f} {rate['ours']:6.1f} images/s "
+            f"{distance['ours']:5.2f} {rate['ours'] / rate['ddim']:7.1f}x",
             flush=True,
         )
 

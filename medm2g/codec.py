@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from medm2g.config import GeneratorConfig
 from medm2g.errors import InputInvalid
+from medm2g.grain import Grain
 
 
 class LatentScaling(nn.Module):
@@ -72,6 +73,7 @@ class ImageCodec(nn.Module):
         self.analysis = nn.Conv2d(1, channels, step, stride=step)
         self.synthesis = nn.ConvTranspose2d(channels, 1, step, stride=step)
         self.scaling = LatentScaling(channels)
+        self.grain = Grain()
         self.image_size = config.image_size
         self._start_linear()
 
@@ -113,5 +115,5 @@ class ImageCodec(nn.Module):
         return self.scaling.normalise(self.posterior(images).mode()).contiguous()
 
     def decode(self, latents: Tensor) -> Tensor:
-        """Scaled latents to pixels in [-1, 1]."""
+        """Scaled latents to pixels in [-1, 1]: the middle of what they leave open, without `grain`."""
         return self.decode_raw(self.scaling.restore(latents)).clamp(-1, 1).contiguous()

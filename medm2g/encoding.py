@@ -44,9 +44,16 @@ def encode_report(generator: Generator, features: TextFeatures) -> Tensor:
 
 @torch.no_grad()
 def decode_image(generator: Generator, flow: str, latents: Tensor) -> Tensor:
-    """Scaled latents (n, c, h, w) to images (n, 1, s, s) in [-1, 1]."""
+    """Scaled latents (n, c, h, w) to images (n, 1, s, s) in [-1, 1], without grain."""
     codec = generator.image_codec(flow)
     return torch.cat([codec.decode(part) for part in latents.split(BATCH)])
+
+
+@torch.no_grad()
+def grained(generator: Generator, flow: str, images: Tensor, white: Tensor) -> Tensor:
+    """Decoded images (n, 1, s, s) and white noise of their shape to images with the grain that the codec left out."""
+    grain = generator.image_codec(flow).grain
+    return torch.cat([grain(*part) for part in zip(images.split(BATCH), white.split(BATCH), strict=True)])
 
 
 @torch.no_grad()

@@ -270,8 +270,12 @@ class Generator(nn.Module):
         return encoding.encode_report(self, features)
 
     def decode_image(self, flow: str, latents: Tensor) -> Tensor:
-        """Scaled latents to images (n, 1, s, s) in [-1, 1]."""
+        """Scaled latents to images (n, 1, s, s) in [-1, 1], smoother than records are."""
         return encoding.decode_image(self, flow, latents)
+
+    def grained(self, flow: str, images: Tensor, white: Tensor) -> Tensor:
+        """Decoded images with the grain that the codec left out, from white noise of their shape."""
+        return encoding.grained(self, flow, images, white)
 
     def decode_text(self, latents: Tensor, *, temperature: float = 0.0) -> list[str]:
         """The text flow's scaled latents to n reports."""

@@ -73,15 +73,18 @@ class AnyToAnyPipeline:
         *,
         batch_size: int = 32,
         without: Collection[str] = (),
+        grain: bool = True,
     ) -> None:
         """scheduler: `dpmsolver++` (arXiv 2211.01095, second order) or `ddim`. batch_size bounds memory, and time: of
         32 items with guidance, `tiny` takes 0.86 ms each and pass on one core, of 64 1.17 ms. without: pathways between
-        flows (of `PATHWAYS`) that stay silent, to see what each of them carries."""
+        flows (of `PATHWAYS`) that stay silent, to see what each of them carries. grain: whether images get the noise
+        that the codec leaves out (grain.py), as a sample of what records look like needs and a patient's own does not."""
         if scheduler not in ("dpmsolver++", "ddim"):
             raise InputInvalid(f"`scheduler` is {scheduler!r}: choose dpmsolver++ or ddim.")
         if unknown := sorted(set(without) - set(PATHWAYS)):
             raise InputInvalid(f"There is no pathway {unknown[0]!r} between flows: choose from {', '.join(PATHWAYS)}.")
         self.generator, self.scheduler, self.batch_size = generator, scheduler, batch_size
+        self.grain = grain
         self.aligned, self.guided = ("alignment" not in without), ("cross_guidance" not in without)
 
     @torch.no_grad()
@@ -109,11 +112,12 @@ class AnyToAnyPipeline:
         plan = self.check_inputs(targets, prompts, sources, count, num_inference_steps, guidance_scale)
         conditions = self.encode_sources(plan, *self.encode_prompts(plan))
         # 4. Noise for every target
-        latents = self.prepare_latents(plan, generator)
+        randoms = one_generator_each(generator, plan.items)
+        latents = self.prepare_latents(plan, randoms)
         # 5. Denoise in lock-step
         latents = self.denoise(latents, conditions, num_inference_steps, guidance_scale, on_step)
         # 6. Decode
-        return self.decode(latents)
+        return self.decode(latents, randoms)
 
     def check_inputs(
         self,
@@ -166,10 +170,9 @@ class AnyToAnyPipeline:
         timesteps = torch.full((len(latents),), int(timestep), device=latents.device)
         return self.generator.environment(flow, latents, timesteps)[0]
 
-    def prepare_latents(self, plan: Plan, generator: Random = None) -> dict[str, Tensor]:
+    def prepare_latents(self, plan: Plan, randoms: Sequence[torch.Generator]) -> dict[str, Tensor]:
         """Step 4: noise (n, c, h, w) per target. Each item draws from a generator of its own, for every flow in the
         configuration's order: its noise depends neither on the batch nor on which other flows are targets."""
-        randoms = one_generator_each(generator, plan.items)
         noise: dict[str, list[Tensor]] = {flow: [] for flow in plan.targets}
         for random in randoms:
             for flow in self.generator.flows:
@@ -263,10 +266,27 @@ class AnyToAnyPipeline:
         solver.set_timesteps(num_inference_steps)
         return solver
 
-    def decode(self, latents: dict[str, Tensor]) -> dict[str, Tensor | list[str]]:
-        """Step 6: images in [-1, 1], and strings for the text flow."""
-        generator = self.generator
-        return {
-            flow: generator.decode_text(value) if flow == generator.text_flow else generator.decode_image(flow, value)
-            for flow, value in latents.items()
-        }
+    def decode(
+        self, latents: dict[str, Tensor], randoms: Sequence[torch.Generator]
+    ) -> dict[str, Tensor | list[str]]:
+        """Step 6: images in [-1, 1], and strings for the text flow. Each item's grain is its own generator's, which
+        draws for every image flow as for latents."""
+        generator, made = self.generator, dict[str, Tensor | list[str]]()
+        white = self._white(latents, randoms) if self.grain else {}
+        for flow, value in latents.items():
+            if flow == generator.text_flow:
+                made[flow] = generator.decode_text(value)
+                continue
+            images = generator.decode_image(flow, value)
+            made[flow] = generator.grained(flow, images, white[flow].to(images)) if self.grain else images
+        return made
+
+    def _white(self, latents: Collection[str], randoms: Sequence[torch.Generator]) -> dict[str, Tensor]:
+        size = self.generator.config.image_size
+        noise: dict[str, list[Tensor]] = {flow: [] for flow in latents}
+        for random in randoms:
+            for flow in self.generator.image_flows:
+                drawn = torch.randn(1, size, size, generator=random)
+                if flow in noise:
+                    noise[flow].append(drawn)
+        return {flow: torch.stack(rows) for flow, rows in noise.items() if rows}

@@ -2,7 +2,7 @@
 
 config.json                          sizes (unknown keys are refused)
 encoder.json                         which frozen text encoder, by name and digest; its weights are not copied
-codecs/<flow>/model.safetensors      frozen; latent shift and scale inside, always float32
+codecs/<flow>/model.safetensors      frozen; latent shift, scale and grain inside, always float32
 trunks/<flow>/model.safetensors      the public part of each denoiser
 trunks/<flow>/<family>.safetensors   the public part of its alignment and cross-guidance, where not all of it trains
 groups/<family>/<flow>.safetensors   what trains, by qualified parameter name
@@ -124,7 +124,7 @@ def _write_tensors(path: Path, tensors: Mapping[str, Tensor], dtype: torch.dtype
     path.parent.mkdir(parents=True, exist_ok=True)
     rounded: dict[str, Tensor] = {}
     for key, tensor in tensors.items():
-        kept = torch.float32 if key.startswith("scaling.") else dtype
+        kept = torch.float32 if key.startswith(("scaling.", "grain.")) else dtype
         rounded[key] = tensor.detach().to("cpu", kept).contiguous()
         if not bool(torch.isfinite(rounded[key]).all()):
             raise FolderInvalid(

@@ -1,8 +1,8 @@
 """The omniscient referee: judges a generator on records that no site holds. It exists in simulation only.
 
 Per image flow: as many images are generated as are held out, each following one held-out record's report. The Fréchet
-distance compares both sets on the frozen referee's features; accuracy is how often the referee finds, in the generated
-image, the finding and side that the report asked for. The text flow writes reports from held-out images; the
+distance compares both sets on frozen image features; accuracy is how often a frozen classifier of findings sees, in the
+generated image, the finding and side that the report asked for. The text flow writes reports from held-out images; the
 labeller reads them. Every generator is judged from the same starting noise.
 """
 
@@ -19,10 +19,12 @@ import torch
 
 from medm2g.generator import Generator
 from medm2g.metrics.frechet import frechet_distance
-from medm2g.metrics.referee import Referee
+from medm2g.metrics.image_features import ImageFeatures
+from medm2g.metrics.referee import SHIPPED, Referee
 from medm2g.metrics.report_features import ReportFeatures
 from medm2g.metrics.report_findings import finding_labels
 from medm2g.sampling import GUIDANCE, AnyToAnyPipeline
+from protocol.digests import digest_folder
 from simulations.held_out import HeldOut, HeldOutFlow, HeldOutReport, Images
 from simulations.summary import FlowQuality, Quality
 
@@ -56,9 +58,10 @@ class EvaluationSettings:
         """The same generator, in place, in the precision in which it is judged."""
         return generator.to(getattr(torch, self.dtype))
 
-    def as_record(self) -> dict[str, Any]:
-        """For `summary.json`."""
-        return asdict(self)
+    def as_record(self, folder: Path | None = None) -> dict[str, Any]:
+        """For `summary.json`, with the digest of the frozen networks in the folder (the shipped ones by default): by
+        other networks a distance is another."""
+        return asdict(self) | {"networks": digest_folder(folder or SHIPPED)}
 
 
 class OmniscientReferee:
@@ -68,14 +71,15 @@ class OmniscientReferee:
         self,
         held_out: HeldOut,
         settings: EvaluationSettings,
-        *,
-        referee: Referee,
-        report_features: ReportFeatures,
+        folder: Path | None = None,
     ) -> None:
+        """folder: of the frozen networks; the shipped ones by default."""
         self.held_out = held_out
         self.settings = settings
-        self._referee = referee
-        self._report_features = report_features
+        folder = folder or SHIPPED
+        self.referee = Referee.load(folder)
+        self.image_features = ImageFeatures.load(folder)
+        self._report_features = ReportFeatures.load(folder)
 
     def judge(
         self,
@@ -102,9 +106,8 @@ class OmniscientReferee:
         frechet, accuracy = [], []
         for seed in seeds:
             images = self.generate_images(pipeline, flow, held.prompts, seed=seed)
-            features, answers = self._referee.judge(flow, images)
-            frechet.append(frechet_distance(truth, features))
-            if (right := self._share_right(answers, held)) is not None:
+            frechet.append(frechet_distance(truth, self.image_features.features(flow, images)))
+            if (right := self._share_right(self.referee.findings(flow, images), held)) is not None:
                 accuracy.append(right)
         reason = "" if accuracy else "The findings of the held-out records are not known by side."
         return FlowQuality(tuple(frechet), tuple(accuracy), accuracy_reason=reason)
@@ -133,7 +136,7 @@ class OmniscientReferee:
     def held_out_accuracy(self) -> dict[str, float]:
         """What the referee reaches on the held-out originals themselves: the ceiling of the accuracies."""
         shares = {
-            flow: self._share_right(self._referee.findings(flow, held.images), held)
+            flow: self._share_right(self.referee.findings(flow, held.images), held)
             for flow, held in self.held_out.flows.items()
             if len(held.images) >= FEWEST
         }
@@ -179,13 +182,13 @@ class OmniscientReferee:
 
     @cached_property
     def _truth(self) -> Mapping[str, np.ndarray]:
-        return {flow: self._referee.features(flow, held.images) for flow, held in self.held_out.flows.items()}
+        return {flow: self.image_features.features(flow, held.images) for flow, held in self.held_out.flows.items()}
 
     def _share_right(self, answers: np.ndarray, held: HeldOutFlow) -> float | None:
         asked = [(index, label) for index, label in enumerate(held.labels) if label is not None]
         if not asked:
             return None
-        names = self._referee.config.labels
+        names = self.referee.config.labels
         return float(np.mean([names[answers[index]] == label for index, label in asked]))
 
 

@@ -35,13 +35,15 @@ class GenerateOptions:
     seed: int = 0
     num_inference_steps: int = 25
     guidance_scale: float = GUIDANCE
+    grain: bool = True
+    """Whether images get the noise that their codec leaves out."""
     image_format: str = "png"
 
 
 def generate(options: GenerateOptions) -> list[Path]:
     """Sample and write; returns the files. Raises InputInvalid or MedM2GError."""
     generator = open_generator(options.generator)
-    pipeline = AnyToAnyPipeline(generator)
+    pipeline = AnyToAnyPipeline(generator, grain=options.grain)
     made = pipeline(
         list(options.targets),
         prompts=[options.text] if options.text else None,

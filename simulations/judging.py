@@ -41,13 +41,10 @@ def _take_seat(held_out: HeldOut, settings: EvaluationSettings, referee_folder: 
     """Runs once in each worker."""
     import torch
 
-    from medm2g.metrics.referee import SHIPPED, Referee
-    from medm2g.metrics.report_features import ReportFeatures
     from simulations.text_memory import RememberingTextEncoder
 
     global _bench
     torch.set_num_threads(1)
-    folder = referee_folder or SHIPPED
     encoder = RememberingTextEncoder()
     opened: dict[str, Generator] = {}
 
@@ -56,10 +53,7 @@ def _take_seat(held_out: HeldOut, settings: EvaluationSettings, referee_folder: 
             opened[folder] = settings.opened(folder, text_encoder=encoder)
         return opened[folder]
 
-    judge = OmniscientReferee(
-        held_out, settings, referee=Referee.load(folder), report_features=ReportFeatures.load(folder)
-    )
-    _bench = _Bench(judge, open_once)
+    _bench = _Bench(OmniscientReferee(held_out, settings, referee_folder), open_once)
 
 
 def _judge(generator_folder: str, flow: str, sampling_seed: int) -> FlowQuality:

@@ -127,7 +127,7 @@ def simulate(simulation: Simulation, *, progress: Progress) -> dict[str, Any]:
             why_not_continued=why_not,
             workers=simulation.judges,
         )
-    sampling = simulation.evaluation.as_record()
+    sampling = simulation.evaluation.as_record(simulation.referee_folder)
     outcome = _outcome(study, sites, result, verdicts, clock, invented=held_out.invented, sampling=sampling)
     with clock.measure("report"):
         show(out / "report.html", outcome, verdicts, held_out, simulation.evaluation, folder, result.generator)

@@ -1,8 +1,9 @@
 """What an image is compared by: features of a frozen encoder.
 
-Three kinds, and a figure always says which: the shipped referee, which knows phantoms; any encoder from a local folder
-(a Hugging Face vision model such as RAD-DINO, or a TorchScript file such as Inception's); and principal components of
-the pixels, which know nothing and can be fooled by nothing.
+Three kinds, and a figure always says which: networks that are shipped and know phantoms, the one for all that can be
+told of an image (image_features.py), the other for findings alone (referee.py); any encoder from a local folder (a
+Hugging Face vision model such as RAD-DINO, or a TorchScript file such as Inception's); and principal components of the
+pixels, which know nothing and can be fooled by nothing.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from torch import Tensor, nn
 
 from medm2g.errors import EncoderMissing
 from medm2g.metrics.frechet import MAX_FEATURES
+from medm2g.metrics.image_features import ImageFeatures
 from medm2g.metrics.referee import Referee
 
 Features = npt.NDArray[np.float64]
@@ -40,14 +42,14 @@ class ImageEncoder(Protocol):
 
 
 @dataclass(frozen=True)
-class RefereeEncoder:
-    """The frozen referee's 48 features (metrics/referee.py)."""
+class FrozenEncoder:
+    """48 features of a shipped network that was taught on phantoms."""
 
-    referee: Referee
-    name: str = "referee"
+    name: str
+    network: ImageFeatures | Referee
 
     def __call__(self, flow: str, images: npt.NDArray[np.floating]) -> Features:
-        return self.referee.features(flow, images).astype(np.float64)
+        return self.network.features(flow, images).astype(np.float64)
 
 
 class PixelComponents:

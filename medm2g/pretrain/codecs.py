@@ -1,4 +1,4 @@
-"""Phase `codec`: one image codec for all imaging flows, then each flow's own latent shift and scale.
+"""Phase `codec`: one image codec for all imaging flows, then each flow's own latent shift and scale, and its grain.
 
     L = mean m |x - x'| + g mean |grad x - grad x'| + k KL ,   m = 1 + a |x - blur x| / mean |x - blur x|
 
@@ -31,6 +31,8 @@ KL = 1e-5
 _VALIDATION_IMAGES = 128
 _LINEAR_IMAGES = 2000
 """Images from which the linear part of the codec is fitted before training starts."""
+_GRAIN_IMAGES = 2000
+"""Of each flow."""
 
 
 def train_codecs(
@@ -45,7 +47,7 @@ def train_codecs(
     progress: Progress = no_progress,
     seed: int = 0,
 ) -> int:
-    """Train one codec on all image flows mixed, copy it to each, fit each one's scaling. Returns the steps made."""
+    """Train one codec on all image flows mixed, copy it to each, fit each one's scaling and grain. Returns the steps made."""
     flows = [flow for flow in generator.image_flows if flow in patients.images]
     if not flows:
         raise InputInvalid("Pre-training the codec needs public images of at least one flow of the generator.")
@@ -75,6 +77,7 @@ def train_codecs(
         if flow != flows[0]:
             generator.image_codec(flow).load_state_dict(codec.state_dict())
     _fit_scaling(generator, patients, training)
+    fit_grain(generator, patients, training)
     return steps
 
 
@@ -123,3 +126,14 @@ def _fit_scaling(generator: Generator, patients: PublicPatients, people: frozens
         codec = generator.image_codec(flow)
         moved = (part.float().to(generator.device) for part in patients.images[flow][rows].split(128))
         codec.scaling.fit(torch.cat([codec.posterior(part).mean for part in moved]))
+
+
+def fit_grain(generator: Generator, patients: PublicPatients, people: frozenset[int]) -> None:
+    """What each flow's codec leaves out of its public images; a flow without any keeps none."""
+    for flow in generator.image_flows:
+        rows = patients.data.rows(flow, people)[:_GRAIN_IMAGES]
+        if not len(rows):
+            continue
+        images = patients.images[flow][rows].float().to(generator.device)
+        decoded = generator.decode_image(flow, generator.encode_image(flow, images))
+        generator.image_codec(flow).grain.fit(decoded, images)

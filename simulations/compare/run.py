@@ -65,7 +65,7 @@ def compare(comparison: Comparison, *, progress: Progress) -> dict[str, Any]:
         "study": study.name,
         "digest": study.digest(version=VERSION),
         "seed": study.training.seed,
-        "sampling": comparison.evaluation.as_record() | {"per_flow": comparison.per_flow},
+        "sampling": comparison.evaluation.as_record(comparison.referee_folder) | {"per_flow": comparison.per_flow},
         "held_out_accuracy": ceiling,
         "arms": {BEFORE: {"title": "public generator, before", "flows": _flows(qualities[BEFORE])}}
         | {arm.name: _record(arm, trained[arm.name], qualities[arm.name]) for arm in arms},

@@ -12,11 +12,10 @@ from rich.progress import Progress
 
 from medm2g.anchors import build_anchors
 from medm2g.generator import Generator
-from medm2g.metrics.encoders import ImageEncoder, RefereeEncoder, folder_encoder, reduced
+from medm2g.metrics.encoders import FrozenEncoder, ImageEncoder, folder_encoder, reduced
 from medm2g.metrics.finding_scores import name_of
 from medm2g.metrics.frechet import frechet_distance
 from medm2g.metrics.referee import SHIPPED, Referee
-from medm2g.metrics.report_features import ReportFeatures
 from medm2g.sampling import AnyToAnyPipeline
 from protocol.study import DEFAULT_FLOWS, SiteSpec, StageSpec, Study
 from simulations.errors import InputInvalid
@@ -29,6 +28,8 @@ from simulations.held_out import HeldOut
 from simulations.held_out_records import HeldOutRecords
 
 MOST_PER_FLOW = 256
+BY_LOOK = "image_features"
+"""By whose features a flow's own Fréchet distance is."""
 TOO_FEW = f"Fewer than {FEWEST} records of this flow."
 
 
@@ -44,7 +45,7 @@ class EvaluateOptions:
     samples: int = translations.SAMPLES
     """Of each translation, for their mean."""
     encoders: Sequence[Path] = ()
-    """Folders of image encoders to compare by, beside the referee and the pixels."""
+    """Folders of image encoders to compare by, beside those that are shipped and the pixels."""
     pathways: bool = False
     """Whether each way between flows is silenced in turn (`pathways.py`)."""
     referee_folder: Path = SHIPPED
@@ -59,7 +60,6 @@ class _Bench:
     pipeline: AnyToAnyPipeline
     held_out: HeldOut
     settings: EvaluationSettings
-    referee: Referee
     judge: OmniscientReferee
     encoders: list[ImageEncoder]
     progress: Progress
@@ -75,10 +75,11 @@ def evaluate_folder(options: EvaluateOptions, *, progress: Progress) -> dict[str
         flows[text_flow] |= written
     bar = progress.add_task("translating", total=len(translations.routes(bench.generator.image_flows)))
     figures: dict[str, Any] = {
-        "sampling": bench.settings.as_record() | {"per_flow": options.per_flow, "samples": options.samples},
+        "sampling": bench.settings.as_record(options.referee_folder)
+        | {"per_flow": options.per_flow, "samples": options.samples},
         "flows": flows,
         "translations": translations.translation_figures(
-            bench.pipeline,
+            AnyToAnyPipeline(bench.generator, grain=False),  # held against a patient's own image
             bench.held_out.pairs,
             bench.settings,
             seed=options.seed,
@@ -99,18 +100,15 @@ def _bench(options: EvaluateOptions, progress: Progress) -> _Bench:
     if not options.data.exists():
         raise InputInvalid(f"There is no folder {options.data}: give --data a folder of images or DICOM.")
     encoders = [folder_encoder(folder) for folder in options.encoders]
-    referee = Referee.load(options.referee_folder)
-    held_out = _read(options, generator, referee, progress)
+    held_out = _read(options, generator, Referee.load(options.referee_folder), progress)
     if not held_out.flows:
         raise InputInvalid("The folder holds no image of the generator's flows: see `fedm2g site ingest` for reasons.")
     settings = EvaluationSettings(sampling_seeds=(options.seed,))
     settings.prepared(generator)
-    report_features = ReportFeatures.load(options.referee_folder)
-    judge = OmniscientReferee(held_out, settings, referee=referee, report_features=report_features)
+    judge = OmniscientReferee(held_out, settings, options.referee_folder)
+    shipped = [FrozenEncoder(BY_LOOK, judge.image_features), FrozenEncoder("referee", judge.referee)]
     pipeline = AnyToAnyPipeline(generator)
-    return _Bench(
-        options, generator, pipeline, held_out, settings, referee, judge, [RefereeEncoder(referee), *encoders], progress
-    )
+    return _Bench(options, generator, pipeline, held_out, settings, judge, [*shipped, *encoders], progress)
 
 
 def _read(options: EvaluateOptions, generator: Generator, referee: Referee, progress: Progress) -> HeldOut:
@@ -147,9 +145,9 @@ def _flows(bench: _Bench) -> dict[str, dict[str, Any]]:
         else:
             made = bench.judge.generate_images(pipeline, flow, held.prompts, seed=options.seed)
             own |= {"records": len(held.images)} | images.image_figures(flow, held.images, made, bench.encoders)
-            own["frechet"] = own["encoders"]["referee"]["frechet"]
+            own["frechet"] = own["encoders"][BY_LOOK]["frechet"]
             own["unprompted"] = _unprompted_distance(bench, flow)
-            own["findings"] = meaning.finding_figures(flow, held, made, bench.referee)
+            own["findings"] = meaning.finding_figures(flow, held, made, bench.judge.referee)
             own["utility"] = utility.utility_figures(flow, held, made, seed=options.seed)
             own["retrieval"] = meaning.retrieval_figures(generator, flow, list(held_out.reports), anchors)
         bench.progress.advance(bar)
@@ -157,10 +155,10 @@ def _flows(bench: _Bench) -> dict[str, dict[str, Any]]:
 
 
 def _unprompted_distance(bench: _Bench, flow: str) -> float:
-    """Fréchet distance by the referee of images that were told nothing."""
+    """Fréchet distance, by the first encoder, of images that were told nothing."""
     real = bench.held_out.flows[flow].images
     made = bench.judge.generate_images(bench.pipeline, flow, [""] * len(real), seed=bench.options.seed)
-    encoder = RefereeEncoder(bench.referee)
+    encoder = bench.encoders[0]
     return frechet_distance(*reduced(encoder(flow, real), encoder(flow, made)))
 
 

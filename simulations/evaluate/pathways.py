@@ -35,7 +35,7 @@ def pathway_figures(
     route, F1 of findings with their sides for reports; tasks that the records do not support are left out."""
     found: dict[str, dict[str, list[float]]] = {left: {} for left in SILENT}
     for left, silent in SILENT.items():
-        pipeline = AnyToAnyPipeline(generator, without=silent)
+        pipeline = AnyToAnyPipeline(generator, without=silent, grain=False)
         for turn in range(SEEDS):
             for task, value in _tasks(pipeline, judge, seed + turn).items():
                 found[left].setdefault(task, []).append(value)

@@ -6,10 +6,12 @@ radiologist writes, `export` what a hospital's archive gives, and `cohorts` the 
 
 from simulations.phantoms.anatomy import Finding, Patient
 from simulations.phantoms.cohorts import PhantomRecords, cohort, finding_label, labels_of, render_cohort
+from simulations.phantoms.draw import draw_patient
 from simulations.phantoms.export import EVERYTHING, FLOWS_OF, IMAGE_FLOWS, export_hospital
+from simulations.phantoms.facts import facts_of
 from simulations.phantoms.physics import PhysicsConfig, render_all
 from simulations.phantoms.population import CHEST_FINDINGS, HEAD_FINDINGS, POPULATIONS, Population, Scanner
-from simulations.phantoms.public import POPULATION_NAMES, PUBLIC_HOSPITALS, public_hospitals
+from simulations.phantoms.public import POPULATION_NAMES, PUBLIC_HOSPITALS, public_hospital, public_hospitals
 
 __all__ = [
     "CHEST_FINDINGS",
@@ -27,9 +29,12 @@ __all__ = [
     "Population",
     "Scanner",
     "cohort",
+    "draw_patient",
     "export_hospital",
+    "facts_of",
     "finding_label",
     "labels_of",
+    "public_hospital",
     "public_hospitals",
     "render_all",
     "render_cohort",

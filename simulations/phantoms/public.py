@@ -36,10 +36,11 @@ def hospitals_of(name: str) -> tuple[Population, ...]:
 @lru_cache(maxsize=1)
 def public_hospitals() -> tuple[Population, ...]:
     """All of them, in a fixed order."""
-    return tuple(_hospital(number) for number in range(PUBLIC_HOSPITALS))
+    return tuple(public_hospital(number) for number in range(PUBLIC_HOSPITALS))
 
 
-def _hospital(number: int) -> Population:
+def public_hospital(number: int) -> Population:
+    """The hospital of a number: those from 0 to PUBLIC_HOSPITALS are for pre-training, others for other ends."""
     rng = np.random.default_rng([_SEED, number])
     return Population(
         name=f"public-{number}",

@@ -14,8 +14,9 @@ from torchmetrics.image.kid import poly_mmd
 from medm2g.errors import EncoderMissing
 from medm2g.metrics.bootstrap import interval
 from medm2g.metrics.diversity import likeness
-from medm2g.metrics.encoders import PixelComponents, RefereeEncoder, folder_encoder, reduced
+from medm2g.metrics.encoders import FrozenEncoder, PixelComponents, folder_encoder, reduced
 from medm2g.metrics.frechet import frechet_distance
+from medm2g.metrics.image_features import ImageFeatures
 from medm2g.metrics.kernel_distance import kernel_distance
 from medm2g.metrics.manifold import manifold
 from medm2g.metrics.referee import Referee
@@ -89,7 +90,8 @@ def test_images_are_compared_by_any_of_three_encoders(tmp_path: Path) -> None:
     (tmp_path / "script" / "preprocessor_config.json").write_text(json.dumps({"size": {"height": 96, "width": 96}}))
     script = folder_encoder(tmp_path / "script")
     assert script.size == 96
-    for encoder in (RefereeEncoder(Referee.load()), pixels, script):
+    shipped = FrozenEncoder("image_features", ImageFeatures.load()), FrozenEncoder("referee", Referee.load())
+    for encoder in (*shipped, pixels, script):
         near_features, far_features = encoder("xray", real), encoder("xray", far)
         assert near_features.shape[0] == 110 and near_features.dtype == np.float64
         assert frechet_distance(near_features[:55], near_features[55:]) < frechet_distance(near_features, far_features)

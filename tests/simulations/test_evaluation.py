@@ -9,7 +9,8 @@ import pytest
 
 from medm2g.config import preset
 from medm2g.generator import Generator
-from medm2g.metrics.referee import LabelledImages, Referee, train_referee
+from medm2g.metrics.image_features import ImageFeatures, ImageFeaturesConfig
+from medm2g.metrics.referee import LabelledImages, train_referee
 from medm2g.metrics.report_features import ReportFeatures
 from simulations.evaluation import EvaluationSettings, OmniscientReferee
 from simulations.held_out import HeldOut, HeldOutFlow, HeldOutReport
@@ -51,18 +52,14 @@ def held_out() -> HeldOut:
 def referee_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("referee")
     train_referee({"xray": _images(384, 0), "ct": _images(32, 1)}, LABELS, passes=4).save(folder)
+    ImageFeatures(ImageFeaturesConfig(("xray", "ct"))).save(folder)
     ReportFeatures.fit(np.random.default_rng(0).normal(size=(128, 384))).save(folder)
     return folder
 
 
 @pytest.fixture(scope="module")
 def referee(held_out: HeldOut, referee_folder: Path) -> OmniscientReferee:
-    return OmniscientReferee(
-        held_out,
-        SETTINGS,
-        referee=Referee.load(referee_folder),
-        report_features=ReportFeatures.load(referee_folder),
-    )
+    return OmniscientReferee(held_out, SETTINGS, referee_folder)
 
 
 @pytest.fixture(scope="module")

@@ -49,6 +49,19 @@ def test_a_seed_gives_the_same_images_again_and_another_seed_others(options: Gen
     assert not np.array_equal(first[0], first[1])
 
 
+def test_grain_is_there_unless_it_is_left_out(options: GenerateOptions, tmp_path: Path) -> None:
+    generator = Generator(preset("tiny"))
+    generator.image_codec("xray").grain.table.fill_(0.2)
+    generator.save_pretrained(tmp_path / "grainy")
+
+    def roughness(grain: bool) -> float:
+        given = replace(options, generator=str(tmp_path / "grainy"), grain=grain, out=tmp_path / str(grain))
+        pixels = np.asarray(Image.open(generate(given)[0]), dtype=float)
+        return float(np.abs(np.diff(pixels, axis=1)).mean())
+
+    assert roughness(True) > roughness(False) + 5
+
+
 def test_generated_dicom_is_valid_and_says_synthetic_everywhere_a_viewer_looks(options: GenerateOptions) -> None:
     path = generate(replace(options, targets=("ct",), image_format="dicom"))[0]
     dataset = pydicom.dcmread(path)

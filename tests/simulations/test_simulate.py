@@ -14,6 +14,7 @@ from safetensors.numpy import load_file
 
 from medm2g.config import FlowConfig, preset
 from medm2g.generator import Generator
+from medm2g.metrics.image_features import ImageFeatures, ImageFeaturesConfig
 from medm2g.metrics.referee import Referee, RefereeConfig
 from medm2g.metrics.report_features import ReportFeatures
 from medm2g.subsets import Subsets
@@ -87,6 +88,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     Generator(config).save_pretrained(place / "initial")
     every = tuple(range(len(LABELS)))
     Referee(RefereeConfig(("xray",), LABELS, {"xray": every})).save(place / "referee")
+    ImageFeatures(ImageFeaturesConfig(("xray",))).save(place / "referee")
     ReportFeatures.fit(np.random.default_rng(0).normal(size=(96, 384))).save(place / "referee")
     study = STUDY.format(generator=place / "initial")
     (place / "study.toml").write_text(study)

@@ -11,8 +11,6 @@ from rich.progress import Progress
 
 from medm2g.config import preset
 from medm2g.generator import Generator
-from medm2g.metrics.referee import SHIPPED, Referee
-from medm2g.metrics.report_features import ReportFeatures
 from protocol.study import Study
 from simulations.errors import InputInvalid
 from simulations.evaluate.folder import EvaluateOptions, evaluate_folder
@@ -75,7 +73,7 @@ def test_the_shipped_generator_beats_an_untrained_one_and_not_the_records(chests
         for folder in (generator_folder("shipped"), untrained)
     )
     good, bad = shipped["flows"]["xray"], random["flows"]["xray"]
-    for name in ("referee", "pixels"):
+    for name in ("image_features", "referee", "pixels"):
         own, other = good["encoders"][name], bad["encoders"][name]
         assert own["frechet"] < other["frechet"] and own["kernel"] < other["kernel"]
         assert own["coverage"] > other["coverage"] and own["frechet_interval"][0] < own["frechet_interval"][1]
@@ -120,9 +118,7 @@ def test_a_silent_pathway_costs_what_it_carried() -> None:
     held_out = held_out_phantoms(heads, per_flow=16, size=64, processes=1)
     held_out = replace(held_out, pairs=held_out.pairs[:4])
     settings = EvaluationSettings(num_inference_steps=4)
-    judge = OmniscientReferee(
-        held_out, settings, referee=Referee.load(SHIPPED), report_features=ReportFeatures.load(SHIPPED)
-    )
+    judge = OmniscientReferee(held_out, settings)
     found = pathway_figures(open_generator("shipped"), judge, seed=3)
     assert list(found) == ["both", "cross-guidance alone", "alignment alone", "neither"]
     for left in found:

@@ -1,9 +1,9 @@
 """Grain: what an image codec leaves out, drawn anew for each sample.
 
-A codec that is trained on the error of its images decodes the middle of what its latents leave open, and a middle has no
-noise: its images are smoother than any scanner's. But a decoder is a likelihood p(x | z), and a sample of that is the
-mean *and* a draw of what is left (arXiv 1312.6114, section 2.1). So what is left is modelled as white noise, whose size
-depends on how bright and how busy the decoded picture is at a place: a noise level function, as every detector has one.
+A codec that is trained on the error of its images decodes the middle of what its latents leave open, and a middle has
+no noise: its images are smoother than any scanner's. But a decoder is a likelihood p(x | z), and a sample of that is
+the mean *and* a draw of what is left (arXiv 1312.6114, section 2.1). So what is left is modelled as white noise, whose
+size depends on how bright and how busy the decoded picture is at a place: a noise level function, as detectors have.
 
     x = decoded + sigma(decoded) * white noise
 

@@ -77,8 +77,8 @@ class AnyToAnyPipeline:
     ) -> None:
         """scheduler: `dpmsolver++` (arXiv 2211.01095, second order) or `ddim`. batch_size bounds memory, and time: of
         32 items with guidance, `tiny` takes 0.86 ms each and pass on one core, of 64 1.17 ms. without: pathways between
-        flows (of `PATHWAYS`) that stay silent, to see what each of them carries. grain: whether images get the noise
-        that the codec leaves out (grain.py), as a sample of what records look like needs and a patient's own does not."""
+        flows (of `PATHWAYS`) that stay silent, to see what each of them carries. grain: whether images get the
+        noise that their codec leaves out (grain.py): right for the look of records, wrong for one patient's own."""
         if scheduler not in ("dpmsolver++", "ddim"):
             raise InputInvalid(f"`scheduler` is {scheduler!r}: choose dpmsolver++ or ddim.")
         if unknown := sorted(set(without) - set(PATHWAYS)):
@@ -266,9 +266,7 @@ class AnyToAnyPipeline:
         solver.set_timesteps(num_inference_steps)
         return solver
 
-    def decode(
-        self, latents: dict[str, Tensor], randoms: Sequence[torch.Generator]
-    ) -> dict[str, Tensor | list[str]]:
+    def decode(self, latents: dict[str, Tensor], randoms: Sequence[torch.Generator]) -> dict[str, Tensor | list[str]]:
         """Step 6: images in [-1, 1], and strings for the text flow. Each item's grain is its own generator's, which
         draws for every image flow as for latents."""
         generator, made = self.generator, dict[str, Tensor | list[str]]()

@@ -38,8 +38,8 @@ _FINDING_WEIGHT, _SPREAD_WEIGHT = 0.3, 0.1
 """Of the finding's cross entropy and of what keeps features apart, beside the mean squared error of the facts."""
 _DAMAGE = 2
 _DAMAGE_WEIGHT = 3.0
-"""Noise and blur among the facts, and by how much they count for more than another: they are what generated images are
-most often wrong in. Seen at 1: noise of .06 adds 2 to 7 deviations to a distance, at 3 it adds 3 to 18 (docs/LOG.md)."""
+"""Noise and blur among the facts, and by how much they count for more than another: where they count as one, noise of
+.06 adds 2 to 8 deviations to a distance between records, and 3 to 18 where they count as three (docs/LOG.md)."""
 
 
 @dataclass(frozen=True)

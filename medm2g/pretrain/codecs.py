@@ -47,7 +47,7 @@ def train_codecs(
     progress: Progress = no_progress,
     seed: int = 0,
 ) -> int:
-    """Train one codec on all image flows mixed, copy it to each, fit each one's scaling and grain. Returns the steps made."""
+    """One codec on all image flows mixed, copied to each, then each one's scaling and grain. Returns the steps made."""
     flows = [flow for flow in generator.image_flows if flow in patients.images]
     if not flows:
         raise InputInvalid("Pre-training the codec needs public images of at least one flow of the generator.")

@@ -170,7 +170,7 @@ def test_a_folder_of_another_make_is_refused(
         pretrain(other, _data(), out=tmp_path, steps={"codec": 1}, phases=("codec",), machine=ONE)
 
 
-def test_all_flows_get_the_one_codec_and_scalings_of_their_own(fresh: Callable[[], Generator], tmp_path: Path) -> None:
+def test_all_flows_get_the_one_codec_and_scalings_and_grain_of_their_own(fresh: Callable[[], Generator], tmp_path: Path) -> None:
     data = _data()
     data.images["ct"][:] = data.images["ct"] * 0.5  # type: ignore[index]
     generator = pretrain(fresh(), data, out=tmp_path, steps={"codec": 5}, phases=("codec",), machine=ONE)
@@ -178,6 +178,7 @@ def test_all_flows_get_the_one_codec_and_scalings_of_their_own(fresh: Callable[[
     for mine, theirs in zip(xray.autoencoder.parameters(), ct.autoencoder.parameters(), strict=True):
         assert torch.equal(mine, theirs)
     assert not torch.equal(xray.scaling.scale, ct.scaling.scale)
+    assert xray.grain.table.min() > 0 and ct.grain.table.min() > 0 and not torch.equal(xray.grain.table, ct.grain.table)
     latents = generator.encode_image("ct", torch.from_numpy(data.images["ct"]).float())
     torch.testing.assert_close(latents.mean((0, 2, 3)), torch.zeros(16), atol=0.2, rtol=0)
     torch.testing.assert_close(latents.std((0, 2, 3)), torch.ones(16), atol=0.2, rtol=0)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from flwr.app import Context, Message, MessageType, RecordDict
-from safetensors.numpy import save_file
+from safetensors.numpy import load_file, save_file
 
 from protocol.codes import Code
 from protocol.digests import digest_folder, digest_group
@@ -24,7 +24,12 @@ from protocol.records import (
 from protocol.requests import SiteDescription, TrainReply, TrainRequest
 from protocol.study import Study
 from protocol.version import VERSION
+from server.app import StudyResult, run_study
 from simulations.local_grid import LocalGrid
+
+MakeStudy = Callable[..., Study]
+MakeSites = Callable[..., dict[str, Any]]
+MakeGrid = Callable[..., LocalGrid]
 
 FLOWS = ("xray", "ct", "text")
 SHAPES = {"weight": (6, 4), "bias": (4,), "gate": ()}
@@ -151,3 +156,33 @@ def fake_sites() -> Callable[..., dict[str, FakeSite]]:
 def grid_of(task_identity: None) -> Callable[..., LocalGrid]:
     """A local grid over site apps."""
     return LocalGrid
+
+
+@pytest.fixture
+def play(
+    tmp_path: Path, generator_folder: Path, make_study: MakeStudy, fake_sites: MakeSites, grid_of: MakeGrid
+) -> Callable[..., StudyResult]:
+    """Run the study of conftest in `tmp_path/<out>`; `sites` replaces the honest ones."""
+
+    def run(out: str = "run", study: Study | None = None, sites: dict[str, Any] | None = None, **options: Any) -> Any:
+        study = study or make_study()
+        grid = grid_of(sites or fake_sites(study))
+        return run_study(grid, study, generator_folder=generator_folder, out=tmp_path / out, **options)
+
+    return run
+
+
+def groups_in(result: StudyResult) -> dict[str, np.ndarray]:
+    assert result.generator is not None
+    return {
+        f"{path.parent.name}/{name}": array
+        for path in sorted((result.generator / "groups").rglob("*.safetensors"))
+        for name, array in load_file(path).items()
+    }
+
+
+def same(first: dict[str, np.ndarray], second: dict[str, np.ndarray]) -> bool:
+    return first.keys() == second.keys() and all(np.array_equal(first[name], second[name]) for name in first)
+
+
+# --- the road ---------------------------------------------------------------------------------------------------------

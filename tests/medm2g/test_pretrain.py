@@ -170,7 +170,7 @@ def test_a_folder_of_another_make_is_refused(
         pretrain(other, _data(), out=tmp_path, steps={"codec": 1}, phases=("codec",), machine=ONE)
 
 
-def test_all_flows_get_the_one_codec_and_scalings_and_grain_of_their_own(fresh: Callable[[], Generator], tmp_path: Path) -> None:
+def test_all_flows_get_the_one_codec_and_what_is_their_own(fresh: Callable[[], Generator], tmp_path: Path) -> None:
     data = _data()
     data.images["ct"][:] = data.images["ct"] * 0.5  # type: ignore[index]
     generator = pretrain(fresh(), data, out=tmp_path, steps={"codec": 5}, phases=("codec",), machine=ONE)

@@ -38,7 +38,7 @@ DDIM_BATCH = 128
 
 @torch.no_grad()
 def by_ddim(generator: Generator, flow: str, prompts: list[str], scale: float, seed: int) -> Tensor:
-    """(n, 1, s, s): noise, fifty guided steps, decode; prompt and empty prompt side by side in one batch."""
+    """(n, 1, s, s): noise, fifty guided steps, decode, grain; prompt and empty prompt side by side in one batch."""
     known = generator.scheduler.config
     solver = DDIMScheduler(
         num_train_timesteps=known.num_train_timesteps,
@@ -68,7 +68,8 @@ def by_ddim(generator: Generator, flow: str, prompts: list[str], scale: float, s
             )[0]
             plain, told = velocity.chunk(2)
             latents = solver.step(plain + scale * (told - plain), timestep, latents).prev_sample
-        done.append(generator.decode_image(flow, latents))
+        images = generator.decode_image(flow, latents)
+        done.append(generator.grained(flow, images, torch.randn(images.shape, generator=random)))
     return torch.cat(done)
 
 

@@ -7,7 +7,7 @@ report -> image, image -> report, image -> image, and joint or unconditional gen
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -173,14 +173,9 @@ class AnyToAnyPipeline:
     def prepare_latents(self, plan: Plan, randoms: Sequence[torch.Generator]) -> dict[str, Tensor]:
         """Step 4: noise (n, c, h, w) per target. Each item draws from a generator of its own, for every flow in the
         configuration's order: its noise depends neither on the batch nor on which other flows are targets."""
-        noise: dict[str, list[Tensor]] = {flow: [] for flow in plan.targets}
-        for random in randoms:
-            for flow in self.generator.flows:
-                drawn = torch.randn(self.generator.latent_shape(flow), generator=random)
-                if flow in noise:
-                    noise[flow].append(drawn)
+        shapes = {flow: self.generator.latent_shape(flow) for flow in self.generator.flows}
         device, dtype = self.generator.device, self.generator.dtype
-        return {flow: torch.stack(rows).to(device, dtype) for flow, rows in noise.items()}
+        return {flow: rows.to(device, dtype) for flow, rows in _noise(shapes, plan.targets, randoms).items()}
 
     def denoise(
         self,
@@ -267,10 +262,12 @@ class AnyToAnyPipeline:
         return solver
 
     def decode(self, latents: dict[str, Tensor], randoms: Sequence[torch.Generator]) -> dict[str, Tensor | list[str]]:
-        """Step 6: images in [-1, 1], and strings for the text flow. Each item's grain is its own generator's, which
-        draws for every image flow as for latents."""
-        generator, made = self.generator, dict[str, Tensor | list[str]]()
-        white = self._white(latents, randoms) if self.grain else {}
+        """Step 6: images in [-1, 1], and strings for the text flow. Each item's grain is its own generator's, drawn as
+        the noise of latents is."""
+        generator, side = self.generator, self.generator.config.image_size
+        shapes = dict.fromkeys(generator.image_flows, (1, side, side))
+        white = _noise(shapes, latents, randoms) if self.grain else {}
+        made: dict[str, Tensor | list[str]] = {}
         for flow, value in latents.items():
             if flow == generator.text_flow:
                 made[flow] = generator.decode_text(value)
@@ -279,12 +276,15 @@ class AnyToAnyPipeline:
             made[flow] = generator.grained(flow, images, white[flow].to(images)) if self.grain else images
         return made
 
-    def _white(self, latents: Collection[str], randoms: Sequence[torch.Generator]) -> dict[str, Tensor]:
-        size = self.generator.config.image_size
-        noise: dict[str, list[Tensor]] = {flow: [] for flow in latents}
-        for random in randoms:
-            for flow in self.generator.image_flows:
-                drawn = torch.randn(1, size, size, generator=random)
-                if flow in noise:
-                    noise[flow].append(drawn)
-        return {flow: torch.stack(rows) for flow, rows in noise.items() if rows}
+
+def _noise(
+    shapes: Mapping[str, tuple[int, ...]], wanted: Collection[str], randoms: Sequence[torch.Generator]
+) -> dict[str, Tensor]:
+    """(n, *shape) of each wanted flow: every item's generator draws for all of `shapes` in order, wanted or not."""
+    noise: dict[str, list[Tensor]] = {flow: [] for flow in wanted if flow in shapes}
+    for random in randoms:
+        for flow, shape in shapes.items():
+            drawn = torch.randn(shape, generator=random)
+            if flow in noise:
+                noise[flow].append(drawn)
+    return {flow: torch.stack(rows) for flow, rows in noise.items()}

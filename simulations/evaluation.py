@@ -18,9 +18,10 @@ import numpy as np
 import torch
 
 from medm2g.generator import Generator
+from medm2g.metrics.flow_network import SHIPPED
 from medm2g.metrics.frechet import frechet_distance
 from medm2g.metrics.image_features import ImageFeatures
-from medm2g.metrics.referee import SHIPPED, Referee
+from medm2g.metrics.referee import Referee
 from medm2g.metrics.report_features import ReportFeatures
 from medm2g.metrics.report_findings import finding_labels
 from medm2g.sampling import GUIDANCE, AnyToAnyPipeline

@@ -18,9 +18,10 @@ import numpy as np
 import torch
 from scipy.ndimage import gaussian_filter
 
+from medm2g.metrics.flow_network import SHIPPED
 from medm2g.metrics.frechet import frechet_distance
 from medm2g.metrics.image_features import DescribedImages, ImageFeatures, train_image_features
-from medm2g.metrics.referee import SHIPPED, Referee
+from medm2g.metrics.referee import Referee
 from simulations.phantoms import (
     IMAGE_FLOWS,
     PUBLIC_HOSPITALS,
@@ -37,11 +38,11 @@ FIRST_HOSPITAL = 1_000
 PATIENTS = 8
 """Of each hospital."""
 _SET, _SETS = 256, 6
+AS_THEY_ARE = "as they are"
 Images = np.ndarray
-_random = np.random.default_rng(SEED)
 CHANGES: Mapping[str, Callable[[Images], Images]] = {
     "blur of .6 px": lambda images: np.stack([gaussian_filter(image, 0.6) for image in images]),
-    "noise of .06": lambda images: images + _random.normal(0, 0.06, images.shape).astype(np.float32),
+    "noise of .06": lambda images: images + np.random.default_rng(SEED).normal(0, 0.06, images.shape),
     "contrast of 1.1": lambda images: np.clip(1.1 * images, -1, 1),
     "half mosaic of 4 px": lambda images: (images + _mosaic(images)) / 2,
     "left for right": lambda images: images[:, :, ::-1].copy(),
@@ -59,23 +60,32 @@ def taught(hospitals: int) -> dict[str, DescribedImages]:
     }
 
 
-def noticed(features: Callable[[str, Images], np.ndarray]) -> dict[str, dict[str, float]]:
-    """By flow: deviations that each change adds to the distance; `other hospitals`: records of public hospitals with
-    the same findings in the place of the other set."""
+def records() -> dict[str, dict[str, Images]]:
+    """By flow and name: images `as they are`, under each change, and of public hospitals with the same findings."""
     ours = labelled(render_cohort(cohort("referee", _SET * _SETS, SEED + 1), IMAGE_FLOWS))
     others = labelled(render_cohort(cohort("public", 4 * _SET * _SETS, SEED + 2), IMAGE_FLOWS))
+    return {
+        flow: {
+            AS_THEY_ARE: part.images,
+            **{name: change(part.images) for name, change in CHANGES.items()},
+            "other hospitals": others[flow].images[_with_findings(others[flow].labels, part.labels)],
+        }
+        for flow, part in ours.items()
+    }
+
+
+def noticed(
+    features: Callable[[str, Images], np.ndarray], seen: Mapping[str, Mapping[str, Images]]
+) -> dict[str, dict[str, float]]:
+    """By flow and name: deviations that a change adds to the distance between sets of `records`."""
     found: dict[str, dict[str, float]] = {}
-    for flow, part in ours.items():
-        images = part.images.astype(np.float32)
-        alike = _with_findings(others[flow].labels, part.labels)
-        changed = {name: change(images) for name, change in CHANGES.items()}
-        changed["other hospitals"] = others[flow].images[alike].astype(np.float32)
-        usual = _distances(features(flow, images), features(flow, images))
+    for flow, versions in seen.items():
+        points = {name: features(flow, images) for name, images in versions.items()}
+        far = {name: _distances(points[AS_THEY_ARE], other) for name, other in points.items()}
+        usual = far.pop(AS_THEY_ARE)
         found[flow] = {
-            name: round(float((_distances(features(flow, images), features(flow, made)).mean() - usual.mean())
-                              / usual.std(ddof=1)), 1)
-            for name, made in changed.items()
-        }  # fmt: skip
+            name: round(float((values.mean() - usual.mean()) / usual.std(ddof=1)), 1) for name, values in far.items()
+        }
     return found
 
 
@@ -117,8 +127,9 @@ def main() -> None:
     print(f"{options.hospitals * PATIENTS} patients drawn in {time.monotonic() - started:.0f} s", flush=True)
     train_image_features(data, passes=options.passes, seed=SEED).save(options.out)
     print(f"trained after {time.monotonic() - started:.0f} s", flush=True)
+    seen = records()
     for name, network in (("image features", ImageFeatures.load(options.out)), ("referee", Referee.load())):
-        print(json.dumps({"by": name, "deviations": noticed(network.features)}), flush=True)
+        print(json.dumps({"by": name, "deviations": noticed(network.features, seen)}), flush=True)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from medm2g.metrics.referee import SHIPPED, LabelledImages, Referee, train_referee
+from medm2g.metrics.flow_network import SHIPPED
+from medm2g.metrics.referee import LabelledImages, Referee, train_referee
 from medm2g.metrics.report_features import ReportFeatures
 from medm2g.text_encoder import TextEncoder
 from protocol.intensity import to_unit

@@ -27,11 +27,10 @@ import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from medm2g.metrics.flow_network import SHIPPED, FlowBlock, read_images
 from medm2g.metrics.frechet import MAX_FEATURES
-from medm2g.metrics.referee import SHIPPED
 
 _NAME = "image_features"
-_CHUNK = 128
 _MOST_NOISE, _MOST_BLUR = 0.12, 1.0
 """Standard deviations: of added noise, in units of [-1, 1], and of the blur, in pixels."""
 _FINDING_WEIGHT, _SPREAD_WEIGHT = 0.3, 0.1
@@ -52,22 +51,6 @@ class ImageFeaturesConfig:
     features: int = MAX_FEATURES
 
 
-class _Block(nn.Module):
-    """Halves the image, then one residual convolution; scale and shift come from the flow."""
-
-    def __init__(self, channels_in: int, channels_out: int, kernel: int, flows: int) -> None:
-        super().__init__()
-        self.down = nn.Conv2d(channels_in, channels_out, kernel, stride=2, padding=kernel // 2)
-        self.scale_shift = nn.Embedding(flows, 2 * channels_out)
-        nn.init.zeros_(self.scale_shift.weight)
-        self.residual = nn.Conv2d(channels_out, channels_out, 3, padding=1)
-
-    def forward(self, hidden: Tensor, flow: Tensor) -> Tensor:
-        scale, shift = self.scale_shift(flow)[:, :, None, None].chunk(2, dim=1)  # (b, c, 1, 1)
-        hidden = F.silu(self.down(hidden) * (1 + scale) + shift)  # (b, c, h/2, w/2)
-        return hidden + F.silu(self.residual(hidden))  # (b, c, h/2, w/2)
-
-
 class ImageFeatures(nn.Module):
     """See the module's docstring. Build with a config, or load what was shipped with `ImageFeatures.load()`."""
 
@@ -76,7 +59,7 @@ class ImageFeatures(nn.Module):
         self.config = config
         width, flows = config.width, len(config.flows)
         sizes = ((2, width, 5), (width, 2 * width, 3), (2 * width, 4 * width, 3))
-        self.blocks = nn.ModuleList(_Block(*sizes_of, flows) for sizes_of in sizes)
+        self.blocks = nn.ModuleList(FlowBlock(a, b, flows, kernel=kernel, normalise=False) for a, b, kernel in sizes)
         self.to_grid = nn.Sequential(nn.AvgPool2d(config.image_size // 32), nn.Conv2d(4 * width, 2 * width, 1))
         self.to_features = nn.Linear(2 * width * 16, config.features)
 
@@ -92,15 +75,8 @@ class ImageFeatures(nn.Module):
     def features(self, flow: str, images: Tensor | npt.NDArray[np.floating]) -> npt.NDArray[np.float32]:
         """Features (n, 48) of unit images (n, 1, s, s) or (n, s, s) of one flow. Raises ValueError for a flow that the
         network was not taught."""
-        if flow not in self.config.flows:
-            raise ValueError(f"image features are known of the flows {list(self.config.flows)}, not of {flow}")
-        size = self.config.image_size
-        pixels = torch.as_tensor(np.asarray(images), dtype=torch.float32).reshape(-1, 1, *images.shape[-2:])
-        if pixels.shape[-1] != size:
-            pixels = F.interpolate(pixels, size=(size, size), mode="bilinear", antialias=True)
-        number = self.config.flows.index(flow)
-        parts = [self(chunk, torch.full((len(chunk),), number)) for chunk in pixels.clamp(-1, 1).split(_CHUNK)]
-        return torch.cat(parts).numpy()
+        parts = read_images(flow, images, flows=self.config.flows, size=self.config.image_size)
+        return torch.cat([self(*part) for part in parts]).numpy()
 
     def save(self, folder: Path) -> None:
         """Write `image_features.json` and `image_features.safetensors` (fp16) beside the referee."""

@@ -20,10 +20,8 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from medm2g.metrics.flow_network import SHIPPED, FlowBlock, read_images
 from medm2g.metrics.frechet import MAX_FEATURES
-
-SHIPPED = Path(__file__).resolve().parent.parent / "weights" / "referee"
-_CHUNK = 128
 
 
 @dataclass(frozen=True)
@@ -38,24 +36,6 @@ class RefereeConfig:
     image_size: int = 64
     width: int = 24
     features: int = MAX_FEATURES
-
-
-class FlowBlock(nn.Module):
-    """Halves the image, then one residual convolution; scale and shift come from the flow."""
-
-    def __init__(self, channels_in: int, channels_out: int, flows: int) -> None:
-        super().__init__()
-        self.down = nn.Conv2d(channels_in, channels_out, 3, stride=2, padding=1)
-        self.norm = nn.GroupNorm(8, channels_out)
-        self.scale_shift = nn.Embedding(flows, 2 * channels_out)
-        nn.init.zeros_(self.scale_shift.weight)
-        self.residual = nn.Conv2d(channels_out, channels_out, 3, padding=1)
-        self.residual_norm = nn.GroupNorm(8, channels_out)
-
-    def forward(self, hidden: Tensor, flow: Tensor) -> Tensor:
-        scale, shift = self.scale_shift(flow)[:, :, None, None].chunk(2, dim=1)  # (b, c, 1, 1)
-        hidden = nn.functional.silu(self.norm(self.down(hidden)) * (1 + scale) + shift)  # (b, c, h/2, w/2)
-        return hidden + nn.functional.silu(self.residual_norm(self.residual(hidden)))  # (b, c, h/2, w/2)
 
 
 class Referee(nn.Module):
@@ -88,38 +68,25 @@ class Referee(nn.Module):
         return features, logits + self.allowed[flow]
 
     def features(self, flow: str, images: Tensor | npt.NDArray[np.floating]) -> npt.NDArray[np.float32]:
-        """Features (n, 48) of unit images (n, 1, s, s) or (n, s, s) of one flow."""
-        return self.judge(flow, images)[0]
+        """Features (n, 48) of unit images (n, 1, s, s) or (n, s, s) of one flow. Raises ValueError for a flow that the
+        network was not taught, as all that read images do."""
+        return self._read(flow, images)[0]
 
     def findings(self, flow: str, images: Tensor | npt.NDArray[np.floating]) -> npt.NDArray[np.int64]:
         """Label numbers (n,), into `config.labels`, of unit images of one flow."""
-        return self.judge(flow, images)[1]
+        return self._read(flow, images)[1].argmax(1)
 
     def probabilities(self, flow: str, images: Tensor | npt.NDArray[np.floating]) -> npt.NDArray[np.float32]:
         """(n, labels) of unit images of one flow; zero for labels that the flow was not taught."""
         return torch.as_tensor(self._read(flow, images)[1]).softmax(1).numpy()
 
-    def judge(
-        self, flow: str, images: Tensor | npt.NDArray[np.floating]
-    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
-        """Features (n, 48) and label numbers (n,) in one pass. Raises ValueError for a flow it was not taught."""
-        features, logits = self._read(flow, images)
-        return features, logits.argmax(1)
-
     @torch.inference_mode()
     def _read(
         self, flow: str, images: Tensor | npt.NDArray[np.floating]
     ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-        size = self.config.image_size
-        if flow not in self.config.flows:
-            raise ValueError(f"the referee knows the flows {list(self.config.flows)}, not {flow}")
-        pixels = torch.as_tensor(np.asarray(images), dtype=torch.float32).reshape(-1, 1, *images.shape[-2:])
-        if pixels.shape[-1] != size:
-            pixels = nn.functional.interpolate(pixels, size=(size, size), mode="bilinear", antialias=True)
-        number = self.config.flows.index(flow)
-        read = [self(chunk, torch.full((len(chunk),), number)) for chunk in pixels.clamp(-1, 1).split(_CHUNK)]
-        features, logits = (torch.cat(parts).numpy() for parts in zip(*read, strict=True))
-        return features, logits
+        parts = read_images(flow, images, flows=self.config.flows, size=self.config.image_size)
+        features, logits = zip(*(self(*part) for part in parts), strict=True)
+        return torch.cat(features).numpy(), torch.cat(logits).numpy()
 
     def save(self, folder: Path) -> None:
         """Write `referee.json` and `referee.safetensors` (fp16)."""

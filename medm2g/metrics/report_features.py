@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 from safetensors.numpy import load_file, save_file
 
+from medm2g.metrics.flow_network import SHIPPED
 from medm2g.metrics.frechet import MAX_FEATURES
-from medm2g.metrics.referee import SHIPPED
 
 Array = npt.NDArray[np.float32]
 _FILE = "report_features.safetensors"

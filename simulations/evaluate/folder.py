@@ -14,8 +14,9 @@ from medm2g.anchors import build_anchors
 from medm2g.generator import Generator
 from medm2g.metrics.encoders import FrozenEncoder, ImageEncoder, folder_encoder, reduced
 from medm2g.metrics.finding_scores import name_of
+from medm2g.metrics.flow_network import SHIPPED
 from medm2g.metrics.frechet import frechet_distance
-from medm2g.metrics.referee import SHIPPED, Referee
+from medm2g.metrics.referee import Referee
 from medm2g.sampling import AnyToAnyPipeline
 from protocol.study import DEFAULT_FLOWS, SiteSpec, StageSpec, Study
 from simulations.errors import InputInvalid

@@ -62,7 +62,7 @@ def test_features_survive_their_folder_and_unknown_flows_and_keys_are_refused(
     loaded = ImageFeatures.load(tmp_path)
     np.testing.assert_allclose(loaded.features("ct", images), network.features("ct", images), rtol=0.05, atol=0.05)
     assert not any(parameter.requires_grad for parameter in loaded.parameters())
-    with pytest.raises(ValueError, match="not of pet"):
+    with pytest.raises(ValueError, match="not pet"):
         loaded.features("pet", images)
     (tmp_path / "image_features.json").write_text('{"flows": ["ct"], "depth": 9}')
     with pytest.raises(ValueError, match="depth"):

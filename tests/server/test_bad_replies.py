@@ -168,9 +168,6 @@ def test_a_site_that_raises_is_named_and_its_words_go_nowhere(
     assert "4711" not in caplog.text
 
 
-# --- who is who -------------------------------------------------------------------------------------------------------
-
-
 def test_a_site_that_answers_twice_is_counted_once(
     tmp_path: Path,
     generator_folder: Path,

@@ -35,9 +35,6 @@ def test_a_stage_that_cannot_reach_its_quorum_is_refused_at_the_start(
         play(study=make_study(sites=sites))
 
 
-# --- quorum, deadline, resume -----------------------------------------------------------------------------------------
-
-
 class Silent(LocalGrid):
     """A grid on which some sites' replies never come."""
 

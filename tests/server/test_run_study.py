@@ -101,9 +101,6 @@ def test_each_line_names_every_site_with_its_bytes_and_epsilon(
     assert result.sites["south"].bytes_down == sum(record.sites["south"].bytes_down for record in result.records)
 
 
-# --- groups by digest -------------------------------------------------------------------------------------------------
-
-
 def test_a_site_that_lacks_groups_gets_them_within_the_round_and_once(
     play: Callable[..., StudyResult], make_study: MakeStudy, fake_sites: MakeSites
 ) -> None:
@@ -135,8 +132,6 @@ def test_a_site_that_joins_at_guide_trains_with_the_same_frozen_groups_as_the_ot
         assert shared
         assert shared.items() <= frozen.items()
 
-
-# --- bad replies ------------------------------------------------------------------------------------------------------
 
 Spoil = Callable[[TrainRequest, TrainReply], RecordDict | TrainReply]
 
@@ -220,9 +215,6 @@ def test_a_generator_whose_configuration_cannot_be_read_is_refused(
         (generator_folder / "config.json").write_text(content)
         with pytest.raises(GeneratorInvalid, match="diffusion_subsets|not valid JSON|JSON object"):
             play(study=make_study())
-
-
-# --- memory -----------------------------------------------------------------------------------------------------------
 
 
 def test_one_reply_is_alive_at_a_time_for_any_number_of_sites(

@@ -209,7 +209,7 @@ def _number(value: float | None) -> str:
 def _with_sd(value: float | None, deviation: float | None) -> str:
     if value is None:
         return "–"
-    digits = 2 if abs(value) >= 1 else 4  # distances of reports lie below 0.1
+    digits = 2 if abs(value) >= 0.1 else 4  # distances of reports lie below 0.1
     return f"{value:.{digits}f}" if deviation is None else f"{value:.{digits}f} ± {deviation:.{digits}f}"
 
 

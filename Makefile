@@ -49,11 +49,13 @@ results: $(STAMP)
 	cp runs/compared/comparison.md docs/results.md
 	cp runs/compared/comparison.png docs/comparison.png
 
-# What the demo's generator can do, on patients of the university hospital that no site of it holds.
+# What the demo's generator can do, on patients of the university hospital that no site of it holds; specialists learn
+# from a thousand others of the same hospital.
 tasks: $(STAMP)
-	rm -rf runs/tasks
+	rm -rf runs/tasks runs/specialists
 	$(BIN)/fedm2g phantoms --out runs/tasks --patients 600 --seed 90001 --population hospital-university
-	$(BIN)/fedm2g evaluate runs/demo/generator --data runs/tasks --pathways --page docs/tasks.md
+	$(BIN)/fedm2g phantoms --out runs/specialists --patients 1000 --seed 90002 --population hospital-university
+	$(BIN)/fedm2g evaluate runs/demo/generator --data runs/tasks --specialists runs/specialists --pathways --page docs/tasks.md
 
 stubs: $(STAMP)
 	$(BIN)/python -m grpc_tools.protoc -I . --python_out=. --pyi_out=. --grpc_python_out=. protocol/vault.proto

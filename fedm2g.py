@@ -187,6 +187,10 @@ def evaluate(
     pathways: Annotated[
         bool, typer.Option("--pathways", help="Also silence each way between flows in turn, to see what it carries.")
     ] = False,
+    specialists: Annotated[
+        Path | None,
+        typer.Option(help="Other patients' records, to teach a U-Net of each translation with, to compare."),
+    ] = None,
     page: Annotated[Path | None, typer.Option(help="Also write the five tasks and any-to-any as Markdown.")] = None,
     as_json: Json = False,
 ) -> None:
@@ -198,7 +202,7 @@ def evaluate(
     from simulations.evaluate.tables import tables
     from simulations.evaluate.tasks import tasks_page
 
-    options = EvaluateOptions(generator, data, seed, per_flow, samples, tuple(encoder or ()), pathways)
+    options = EvaluateOptions(generator, data, seed, per_flow, samples, tuple(encoder or ()), pathways, specialists)
     with _progress(as_json) as progress:
         figures = evaluate_folder(options, progress=progress)
     if page is not None:

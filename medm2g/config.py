@@ -110,7 +110,7 @@ class GeneratorConfig:
     guidance_grid: int = 4
     """An environment encoder gives grid x grid tokens."""
     guidance_width: int = 96
-    environment_width: int = 32
+    environment_width: int = 64
     adapter_width: int = 48
     adapter_heads: int = 4
 

@@ -24,6 +24,9 @@ from medm2g.config import GeneratorConfig
 from medm2g.errors import InputInvalid
 from medm2g.flows import cross_attentions
 
+LOCALITY = 4.0
+"""Of a local head at birth: the neighbour of the grid token under a query place weighs e^-4 of it."""
+
 
 class TimedBlock(nn.Module):
     """A residual block that is told the timestep."""
@@ -96,7 +99,7 @@ class GuidanceLayer(nn.Module):
         self.heads, self.fused = config.adapter_heads, config.attention_kernel == "fused"
         self.positions = nn.Parameter(torch.randn(places, channels) * 0.02)
         local = torch.arange(config.adapter_heads) % 2 == 0
-        self.locality = nn.Parameter(torch.where(local, 1.0, 0.0))
+        self.locality = nn.Parameter(torch.where(local, LOCALITY, 0.0))
         self.register_buffer("distances", _squared_distances(places, config.guidance_grid), persistent=False)
         self.distances: Tensor
         self.to_q = nn.Linear(channels, inner, bias=False)

@@ -2,7 +2,9 @@
 
 config.json                          sizes (unknown keys are refused)
 encoder.json                         which frozen text encoder, by name and digest; its weights are not copied
-codecs/<flow>/model.safetensors      frozen; latent shift, scale and grain inside, always float32
+codecs/images.safetensors            frozen; the network of all image codecs, where it is one (pre-training trains one)
+codecs/<flow>/model.safetensors      frozen; a codec's own: latent shift, scale and grain, always float32, and its
+                                     network where it shares none
 trunks/<flow>/model.safetensors      the public part of each denoiser
 trunks/<flow>/<family>.safetensors   the public part of its alignment and cross-guidance, where not all of it trains
 groups/<family>/<flow>.safetensors   what trains, by qualified parameter name
@@ -29,6 +31,9 @@ if TYPE_CHECKING:
     from medm2g.generator import Generator
 
 _DTYPES: Mapping[str, torch.dtype] = {"float32": torch.float32, "float16": torch.float16}
+IMAGE_NETWORK = Path("codecs") / "images.safetensors"
+_OWN = ("scaling.", "grain.")
+"""Of an image codec: what is fitted to each flow."""
 _ENCODER_KEYS = {"source", "digest", "max_length"}
 
 
@@ -47,7 +52,11 @@ def save_pretrained(generator: Generator, folder: Path, *, dtype: str = "float32
     partial.mkdir(parents=True)
     _write_json(partial / "config.json", generator.config.to_dict())
     _write_json(partial / "encoder.json", _encoder_facts(generator.text_encoder))
-    for path, tensors in _weight_files(generator).items():
+    networks = [_network_of(generator, flow) for flow in generator.image_flows]
+    shared = len(networks) > 1 and all(_equal(networks[0], network) for network in networks[1:])
+    if shared:
+        _write_tensors(partial / IMAGE_NETWORK, networks[0], _DTYPES[dtype])
+    for path, tensors in _weight_files(generator, shared=shared).items():
         _write_tensors(partial / path, tensors, _DTYPES[dtype])
     (partial / "card.md").write_text(card if card is not None else default_card(generator), encoding="utf-8")
     shutil.rmtree(folder, ignore_errors=True)
@@ -72,7 +81,10 @@ def from_pretrained(folder: Path, *, text_encoder: TextEncoder | str | Path | No
     if text_encoder.digest != facts["digest"]:
         raise EncoderMissing(f"{folder.name} was made with another text encoder: give that encoder's folder.")
     generator = Generator(config, text_encoder)
-    for path, tensors in _weight_files(generator).items():
+    shared = (folder / IMAGE_NETWORK).is_file()
+    for flow in generator.image_flows if shared else ():
+        _read_tensors(folder / IMAGE_NETWORK, _network_of(generator, flow))
+    for path, tensors in _weight_files(generator, shared=shared).items():
         _read_tensors(folder / path, tensors)
     return generator
 
@@ -100,13 +112,25 @@ def default_card(generator: Generator) -> str:
     )
 
 
-def _weight_files(generator: Generator) -> dict[str, dict[str, Tensor]]:
-    """Every file of weights with the live tensors that belong in it."""
+def _network_of(generator: Generator, flow: str) -> dict[str, Tensor]:
+    """An image codec but for what is always its own."""
+    codec = generator.codecs[flow].state_dict()
+    return {key: value for key, value in codec.items() if not key.startswith(_OWN)}
+
+
+def _equal(first: Mapping[str, Tensor], second: Mapping[str, Tensor]) -> bool:
+    return all(torch.equal(value, second[key]) for key, value in first.items())
+
+
+def _weight_files(generator: Generator, *, shared: bool) -> dict[str, dict[str, Tensor]]:
+    """Every file of weights with the live tensors that belong in it, but for a network that image codecs share."""
     files: dict[str, dict[str, Tensor]] = {}
     for flow in generator.flows:
-        trained = {name.removeprefix(f"codecs.{flow}.") for name in generator.group(f"diffusion/{flow}")}
+        elsewhere = {name.removeprefix(f"codecs.{flow}.") for name in generator.group(f"diffusion/{flow}")}
+        if shared and flow in generator.image_flows:
+            elsewhere |= set(_network_of(generator, flow))
         codec = generator.codecs[flow].state_dict()
-        files[f"codecs/{flow}/model.safetensors"] = {key: codec[key] for key in codec if key not in trained}
+        files[f"codecs/{flow}/model.safetensors"] = {key: codec[key] for key in codec if key not in elsewhere}
     for name in generator.group_names():
         files[f"groups/{name}.safetensors"] = {key: value.data for key, value in generator.group(name).items()}
         trunk = {key: value.data for key, value in generator.trunk(name).items()}
@@ -124,7 +148,7 @@ def _write_tensors(path: Path, tensors: Mapping[str, Tensor], dtype: torch.dtype
     path.parent.mkdir(parents=True, exist_ok=True)
     rounded: dict[str, Tensor] = {}
     for key, tensor in tensors.items():
-        kept = torch.float32 if key.startswith(("scaling.", "grain.")) else dtype
+        kept = torch.float32 if key.startswith(_OWN) else dtype
         rounded[key] = tensor.detach().to("cpu", kept).contiguous()
         if not bool(torch.isfinite(rounded[key]).all()):
             raise FolderInvalid(

@@ -1,4 +1,7 @@
-"""Phase `guide`: environment encoders and adapters, by the loss of stage `guide`; each target flow in turn."""
+"""Phase `guide`: environment encoders and adapters, by the loss of stage `guide`; target flows in turn, two in a step.
+
+Two targets share the V's that they hear and nothing else, so each has a core of its own.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ from medm2g.pretrain.loop import PhaseBudget, PhaseSettings, Progress, no_progre
 from medm2g.pretrain.muon import matrices_of
 from medm2g.stages.guide import GuideLoss
 
-SETTINGS = PhaseSettings(learning_rate=3e-3, batch_size=24, ema_decay=0.995)
+SETTINGS = PhaseSettings(learning_rate=6e-3, batch_size=24, matrix_rate=0.05, ema_decay=0.995)
 
 
 def train_guide(
@@ -41,6 +44,8 @@ def train_guide(
     )
     held = FixedValidation(StageBatches(stage, patients, flows, validation, batch_size=settings.batch_size))
     parameters = [value for flow in flows for value in generator.whole(f"cross_guidance/{flow}").values()]
+    alone = patients.machine.elsewhere or len(batches.flows) < 2  # two threads may not guide one denoiser
+    threads = 1 if alone else patients.machine.at_once(2)
     with training_only(generator, parameters):
         return run_phase(
             "guide",
@@ -52,4 +57,6 @@ def train_guide(
             budget=budget,
             curve=curve,
             progress=progress,
+            pair=True,
+            threads=threads,
         )

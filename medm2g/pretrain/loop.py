@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,6 +22,7 @@ from medm2g.errors import ConfigInvalid
 from medm2g.generator import Generator
 from medm2g.pretrain.curve import CurveWriter
 from medm2g.pretrain.muon import Muon
+from medm2g.pretrain.threads import one_core_threads
 
 Progress = Callable[[str, float, float], None]
 """Called with the phase, the part of it that is done (0..1) and the seconds left in it."""
@@ -134,33 +135,45 @@ def run_phase(
     budget: PhaseBudget,
     curve: CurveWriter,
     progress: Progress = no_progress,
+    pair: bool = False,
+    threads: int = 1,
 ) -> int:
     """Train until the budget is spent; returns the number of steps.
 
-    matrices: those of the parameters that Muon trains. batch_loss(step) draws one public batch, by that step's own
-    randomness (`random_of`), and gives its mean loss. With a budget of steps the result depends on the seed alone; with
-    seconds, on the machine too.
+    matrices: those of the parameters that Muon trains. batch_loss(number) draws one public batch, by that number's own
+    randomness (`random_of`), and gives its mean loss. pair: a step follows the gradients of two batches, added up, and
+    takes numbers 2 step and 2 step + 1, each on a thread of its own where there are two. With a budget of steps the
+    result depends on the seed alone (a sum of two numbers does not depend on their order); with seconds, on the machine
+    too.
     """
     optimizers = _optimizers(parameters, matrices, settings)
     average = Average(parameters, settings.ema_decay) if settings.ema_decay is not None else None
     report = _Report(phase, settings.validations, validation_loss, average, curve)
-    began, step, spent = time.monotonic(), 0, 0.0
-    while spent < 1.0:
-        for optimizer in optimizers:
-            optimizer.param_groups[0]["lr"] = optimizer.defaults["lr"] * _rate(spent, settings)
-            optimizer.zero_grad(set_to_none=True)
-        loss = batch_loss(step)
+    batches = 2 if pair else 1
+
+    def gradients(number: int) -> float:
+        loss = batch_loss(number)
         loss.backward()
-        nn.utils.clip_grad_norm_(parameters, settings.max_norm)
-        for optimizer in optimizers:
-            optimizer.step()
-        if average is not None:
-            average.update()
-        step += 1
-        seconds = time.monotonic() - began
-        spent = budget.spent(seconds, step)
-        report.step(float(loss.detach()), spent=spent, seconds=seconds, number=step)
-        progress(phase, spent, seconds / spent * (1 - spent) if spent else 0.0)
+        return float(loss.detach())
+
+    began, step, spent = time.monotonic(), 0, 0.0
+    with one_core_threads(threads) if pair and threads > 1 else nullcontext() as pool:
+        each = map if pool is None else pool.map
+        while spent < 1.0:
+            for optimizer in optimizers:
+                optimizer.param_groups[0]["lr"] = optimizer.defaults["lr"] * _rate(spent, settings)
+                optimizer.zero_grad(set_to_none=True)
+            losses = list(each(gradients, range(batches * step, batches * (step + 1))))
+            nn.utils.clip_grad_norm_(parameters, settings.max_norm)
+            for optimizer in optimizers:
+                optimizer.step()
+            if average is not None:
+                average.update()
+            step += 1
+            seconds = time.monotonic() - began
+            spent = budget.spent(seconds, step)
+            report.step(sum(losses) / batches, spent=spent, seconds=seconds, number=step)
+            progress(phase, spent, seconds / spent * (1 - spent) if spent else 0.0)
     if average is not None:
         average.swap()
     return step

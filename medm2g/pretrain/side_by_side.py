@@ -7,11 +7,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
-
-import torch
 
 from medm2g.pretrain.loop import PhaseBudget, Progress
+from medm2g.pretrain.threads import one_core_threads
 
 Job = Callable[[PhaseBudget, Progress], int]
 """Trains one network on its part of the budget; returns the steps made."""
@@ -43,13 +41,9 @@ def side_by_side(
 
     if at_once == 1:
         return sum(job(budgets[name], _named(name, tell)) for name, job in jobs.items())
-    before = torch.get_num_threads()
-    try:
-        with ThreadPoolExecutor(at_once, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-            running = [pool.submit(job, budgets[name], _named(name, tell)) for name, job in jobs.items()]
-            return sum(future.result() for future in running)
-    finally:
-        torch.set_num_threads(before)  # torch gives later threads the number set last, by whomever
+    with one_core_threads(at_once) as pool:
+        running = [pool.submit(job, budgets[name], _named(name, tell)) for name, job in jobs.items()]
+        return sum(future.result() for future in running)
 
 
 def _part(budget: PhaseBudget, weight: float, parts: float, at_once: int) -> PhaseBudget:

@@ -22,9 +22,16 @@ def choose_rows(count: int, wanted: int, *, generator: torch.Generator) -> tuple
     return torch.cat([rows, rows[:1].expand(wanted - len(rows))]), weights
 
 
-def stratified_timesteps(records: int, draws: int, steps: int, *, generator: torch.Generator) -> Tensor:
-    """(records * draws,) in [0, steps): each record's draws fall one into each of `draws` equal strata."""
+def stratified_timesteps(
+    records: int, draws: int, steps: int, *, noisier: float = 1.0, generator: torch.Generator
+) -> Tensor:
+    """(records * draws,) in [0, steps): each record's draws fall one into each of `draws` equally likely strata.
+
+    noisier: exponent a of t = 1 - (1 - u)^a for uniform u; above 1, most draws are near pure noise.
+    """
     places = (torch.arange(draws) + torch.rand(records, draws, generator=generator)) / draws
+    if noisier != 1:
+        places = 1 - (1 - places) ** noisier
     return (places * steps).long().clamp(max=steps - 1).flatten()
 
 

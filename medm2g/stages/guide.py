@@ -26,6 +26,9 @@ from medm2g.stages.roles import choose_targets, draw_roles
 from medm2g.stages.source import PatientRecords, PatientSource, Term
 from medm2g.stages.stage import Stage, rows_of, without_masked_context
 
+NOISIER = 6.0
+"""Timesteps lie near pure noise (`stratified_timesteps`): there another flow has something to say, while at half the
+noise the target knows its own image and teaches V and adapters nothing (docs/LOG.md, 2026-11-28)."""
 ALONE = "/alone"
 """Kinds of term are the target's flow, or a flow with this behind it: only V, by contrast."""
 
@@ -104,7 +107,9 @@ class GuideLoss(Stage):
         first = tuple(held)[int(torch.randint(len(held), (1,), generator=generator))]
         places, weights = choose_rows(len(held[first]), self.records_per_patient, generator=generator)
         rows = held[first][places]
-        timesteps = stratified_timesteps(len(rows), self.timestep_draws, self.timesteps, generator=generator)
+        timesteps = stratified_timesteps(
+            len(rows), self.timestep_draws, self.timesteps, noisier=NOISIER, generator=generator
+        )
         return JointDraw(
             self.generator,
             records,

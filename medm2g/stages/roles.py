@@ -11,7 +11,7 @@ from enum import Enum
 
 import torch
 
-TARGET_SHARE = 0.4
+TARGET_SHARE = 0.15
 SOURCE_SHARE = 0.4
 """The rest is absent."""
 

@@ -22,6 +22,7 @@ from protocol.study import DEFAULT_FLOWS, SiteSpec, StageSpec, Study
 from simulations.errors import InputInvalid
 from simulations.evaluate import images, meaning, reports, translations, utility
 from simulations.evaluate.pathways import SEEDS, SILENT, pathway_figures
+from simulations.evaluate.specialists import specialist_figures
 from simulations.evaluation import FEWEST, EvaluationSettings, OmniscientReferee
 from simulations.folder_store import folder_store
 from simulations.generators import open_generator
@@ -49,6 +50,8 @@ class EvaluateOptions:
     """Folders of image encoders to compare by, beside those that are shipped and the pixels."""
     pathways: bool = False
     """Whether each way between flows is silenced in turn (`pathways.py`)."""
+    specialists: Path | None = None
+    """Records of other patients, from which a paired U-Net learns each translation (`specialists.py`)."""
     referee_folder: Path = SHIPPED
 
 
@@ -88,6 +91,8 @@ def evaluate_folder(options: EvaluateOptions, *, progress: Progress) -> dict[str
             on_route=lambda: progress.advance(bar),
         ),
     }
+    if options.specialists is not None:
+        figures["specialists"] = _specialists(bench, options.specialists)
     if options.pathways:
         turns = progress.add_task("silencing pathways", total=len(SILENT) * SEEDS)
         figures["pathways"] = pathway_figures(
@@ -98,10 +103,11 @@ def evaluate_folder(options: EvaluateOptions, *, progress: Progress) -> dict[str
 
 def _bench(options: EvaluateOptions, progress: Progress) -> _Bench:
     generator = open_generator(options.generator)
-    if not options.data.exists():
-        raise InputInvalid(f"There is no folder {options.data}: give --data a folder of images or DICOM.")
+    for name, folder in (("--data", options.data), ("--specialists", options.specialists)):
+        if folder is not None and not folder.exists():
+            raise InputInvalid(f"There is no folder {folder}: give {name} a folder of images or DICOM.")
     encoders = [folder_encoder(folder) for folder in options.encoders]
-    held_out = _read(options, generator, Referee.load(options.referee_folder), progress)
+    held_out = _read(options.data, options, generator, Referee.load(options.referee_folder), progress)
     if not held_out.flows:
         raise InputInvalid("The folder holds no image of the generator's flows: see `fedm2g site ingest` for reasons.")
     settings = EvaluationSettings(sampling_seeds=(options.seed,))
@@ -112,13 +118,15 @@ def _bench(options: EvaluateOptions, progress: Progress) -> _Bench:
     return _Bench(options, generator, pipeline, held_out, settings, judge, [*shipped, *encoders], progress)
 
 
-def _read(options: EvaluateOptions, generator: Generator, referee: Referee, progress: Progress) -> HeldOut:
+def _read(
+    folder: Path, options: EvaluateOptions, generator: Generator, referee: Referee, progress: Progress
+) -> HeldOut:
     bar = progress.add_task("reading records", total=None)
     labels, taught = referee.config.labels, referee.config.flow_labels
     findings = {flow: {name_of(labels[number]) for number in numbers} for flow, numbers in taught.items()}
     records = HeldOutRecords(_study_of(generator), findings)
     with folder_store(
-        options.data,
+        folder,
         size=generator.config.image_size,
         progress=lambda seen, total: progress.update(bar, completed=seen, total=total),
     ) as store:
@@ -153,6 +161,20 @@ def _flows(bench: _Bench) -> dict[str, dict[str, Any]]:
             own["retrieval"] = meaning.retrieval_figures(generator, flow, list(held_out.reports), anchors)
         bench.progress.advance(bar)
     return figures
+
+
+def _specialists(bench: _Bench, folder: Path) -> dict[str, dict[str, Any]]:
+    """Of every route, on the pairs that the generator is measured on."""
+    learnt = _read(folder, bench.options, bench.generator, bench.judge.referee, bench.progress)
+    routes = translations.routes(bench.generator.image_flows)
+    bar = bench.progress.add_task("training specialists", total=len(routes))
+    return specialist_figures(
+        routes,
+        learnt.pairs,
+        bench.held_out.pairs,
+        seed=bench.options.seed,
+        on_route=lambda: bench.progress.advance(bar),
+    )
 
 
 def _unprompted_distance(bench: _Bench, flow: str) -> float:

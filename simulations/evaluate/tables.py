@@ -64,12 +64,13 @@ def _reports(figures: Mapping[str, Any]) -> Table:
 
 def _translations(figures: Mapping[str, Any]) -> Table:
     shown = Table(
-        "route", "pairs", "PSNR (dB)", "of the mean", "codec alone", "SSIM", "of the mean", "NMSE of the mean"
+        "route", "pairs", "PSNR (dB)", "of the mean", "specialist", "codec alone", "SSIM", "of the mean", "NMSE"
     )
-    shown.title = "Translations: one sample, the mean of several, the codec's ceiling"
+    shown.title = "Translations: one sample, the mean of several, a U-Net for this route alone, the codec's ceiling"
     for route, values in figures["translations"].items():
         mean = next(found for name, found in values.items() if name.startswith("mean_of_"))
-        decibels = [f"{found['psnr']:.2f}" for found in (values, mean, values["codec"])]
+        specialist = figures.get("specialists", {}).get(route, {})
+        decibels = [_short(found.get("psnr")) for found in (values, mean, specialist, values["codec"])]
         likeness = [f"{found['ssim']:.3f}" for found in (values, mean)]
         shown.add_row(route, str(values["pairs"]), *decibels, *likeness, f"{mean['nmse']:.4f}")
     return shown

@@ -11,6 +11,7 @@ from statistics import fmean, stdev
 from typing import Any
 
 from simulations.evaluate.pathways import SAMPLES, SEEDS, worse_without
+from simulations.evaluate.specialists import STEPS
 from simulations.evaluate.translations import modality_of, name_of
 
 TEXT = "text"
@@ -33,6 +34,10 @@ Image to report: F1 of findings with their sides, from that image alone (on the 
 PATHWAYS = f"""Of the same generator, sources being heard by both ways, by one, or not at all (then a flow knows nothing
 of the others: one generator per modality). PSNR of the mean of {SAMPLES} in dB, and for `text` F1 of findings; mean of
 {SEEDS} sampling seeds (deviation). A star: worse than with both by more than two deviations of the difference."""
+
+
+SPECIALISTS = f"""A specialist is a paired U-Net that learnt one route from other patients by squared error ({STEPS}
+steps, `simulations/evaluate/specialists.py`)."""
 
 
 def tasks_page(figures: Figures, *, title: str) -> str:
@@ -60,9 +65,12 @@ def tasks_page(figures: Figures, *, title: str) -> str:
 
 def _how(figures: Figures) -> list[str]:
     sampling = figures["sampling"]
+    specialists = [SPECIALISTS] if figures.get("specialists") else []
     return [
         f"At most {sampling['per_flow']} records of each flow and as many generated; {sampling['num_inference_steps']}"
-        f" steps, guidance {sampling['guidance_scale']:g}; translations: mean of {sampling['samples']}."
+        f" steps, guidance {sampling['guidance_scale']:g}; translations: unguided, mean of"
+        f" {sampling['samples']}.",
+        *specialists,
     ]
 
 
@@ -75,7 +83,10 @@ def _five(figures: Figures) -> list[list[str]]:
             if {modality_of(flow) for flow in (*sources, target)} == wanted:
                 mean, codec = _mean_of(found), found["codec"]
                 own = f"PSNR {mean['psnr']:.2f} dB, SSIM {mean['ssim']:.3f}, NMSE {mean['nmse']:.4f}"
-                rows.append([task, _route(sources, target), own, f"codec alone {codec['psnr']:.2f} dB", PAPER[task]])
+                beside = f"codec alone {codec['psnr']:.2f} dB"
+                if specialist := figures.get("specialists", {}).get(route):
+                    beside = f"specialist {specialist['psnr']:.2f} dB, SSIM {specialist['ssim']:.3f}; {beside}"
+                rows.append([task, _route(sources, target), own, beside, PAPER[task]])
     return [*rows, *_unprompted(figures)]
 
 

@@ -6,7 +6,7 @@ both are given, one sample and the mean of `SAMPLES`, beside what the codec alon
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import permutations
 from typing import Any
 
@@ -23,6 +23,9 @@ from simulations.held_out import HeldOutPair
 MOST_PAIRS = 64
 FEWEST_PAIRS = 4
 SAMPLES = 8
+AS_THEY_ARE = 1.0
+"""Guidance scale: a source is followed, not exaggerated. At 2 the same routes came out within .06 dB, in 20 passes
+instead of 12."""
 Route = tuple[tuple[str, ...], str]
 
 
@@ -55,25 +58,25 @@ def translation_figures(
     generator, figures = pipeline.generator, {}
     for route in routes(generator.image_flows):
         sources, target = route
-        own = [pair.images for pair in pairs if {*sources, target} <= set(pair.images)][:MOST_PAIRS]
+        own = pairs_of(route, pairs)[:MOST_PAIRS]
         if len(own) >= FEWEST_PAIRS:
-            given = {flow: _stacked(images[flow] for images in own) for flow in sources}
+            given = {flow: stacked(pair.images[flow] for pair in own) for flow in sources}
             made = pipeline(
                 [target],
                 sources=given,
                 count=samples,
                 num_inference_steps=settings.num_inference_steps,
-                guidance_scale=settings.guidance_scale,
+                guidance_scale=AS_THEY_ARE,
                 generator=torch.Generator().manual_seed(seed),
             )[target]
             assert isinstance(made, Tensor)
             drawn = made.float().unflatten(0, (len(own), samples))  # (pairs, samples, 1, s, s)
-            truth = _stacked(images[target] for images in own)
+            truth = stacked(pair.images[target] for pair in own)
             figures[name_of(route)] = {
                 "pairs": len(own),
-                **_record(paired_quality(drawn[:, 0], truth)),
-                f"mean_of_{samples}": _record(paired_quality(drawn.mean(1), truth)),
-                "codec": _record(paired_quality(_through_codec(generator, target, truth), truth)),
+                **record(paired_quality(drawn[:, 0], truth)),
+                f"mean_of_{samples}": record(paired_quality(drawn.mean(1), truth)),
+                "codec": record(paired_quality(_through_codec(generator, target, truth), truth)),
             }
         on_route()
     return figures
@@ -83,11 +86,19 @@ def _through_codec(generator: Generator, flow: str, images: Tensor) -> Tensor:
     return generator.decode_image(flow, generator.encode_image(flow, images)).float()
 
 
-def _record(quality: PairedQuality) -> dict[str, float]:
+def pairs_of(route: Route, pairs: Sequence[HeldOutPair]) -> list[HeldOutPair]:
+    """Those that have every flow of the route."""
+    sources, target = route
+    return [pair for pair in pairs if {*sources, target} <= set(pair.images)]
+
+
+def record(quality: PairedQuality) -> dict[str, float]:
+    """For JSON."""
     return {"psnr": quality.psnr, "ssim": quality.ssim, "nmse": quality.nmse}
 
 
-def _stacked(images: Iterator[np.ndarray]) -> Tensor:
+def stacked(images: Iterable[np.ndarray]) -> Tensor:
+    """(n, 1, s, s)"""
     return torch.as_tensor(np.stack(list(images)))[:, None]
 
 

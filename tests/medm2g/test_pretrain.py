@@ -147,6 +147,21 @@ def test_training_side_by_side_gives_what_training_in_turn_gives(
     torch.set_num_threads(before)
 
 
+def test_two_targets_at_once_on_two_threads_give_the_very_same_bits(
+    fresh: Callable[[], Generator], tmp_path: Path
+) -> None:
+    first = pretrain(fresh(), _data(), out=tmp_path / "first", steps=dict.fromkeys(PHASES, 1))
+    made = []
+    for cores in (1, 2):
+        generator = Generator.from_pretrained(tmp_path / "first" / "generator", text_encoder=first.text_encoder)
+        out, machine = tmp_path / str(cores), Machine(cores=cores)
+        made.append(pretrain(generator, _data(), out=out, steps={"guide": 4}, phases=("guide",), machine=machine))
+    assert not _changed(_state(made[0]), _state(made[1]))
+    moved = _changed(_state(first), _state(made[0]))
+    assert {name.split(".")[0] for name in moved} == {"environments", "adapters"}
+    assert {name.split(".")[1] for name in moved if name.startswith("adapters")} == {"xray", "ct", "text"}
+
+
 def test_a_part_that_fails_beside_others_is_heard() -> None:
     def fail(budget: PhaseBudget, progress: object) -> int:
         raise InputInvalid("planted")

@@ -378,6 +378,24 @@ def test_timesteps_are_stratified_and_rows_are_not_repeated() -> None:
     assert len(set(rows.tolist())) == 3 and weights.tolist() == [1, 1, 1]
 
 
+def test_noisier_timesteps_lie_near_pure_noise_and_stay_stratified() -> None:
+    timesteps = stratified_timesteps(4000, 2, 1000, noisier=4.0, generator=_random()).view(4000, 2)
+    halves = 1000 * (1 - 0.5**4)
+    assert bool((timesteps[:, 0] <= halves).all()) and bool((timesteps[:, 1] >= halves - 1).all())
+    assert 0.54 < float((timesteps >= 900).float().mean()) < 0.58  # 0.1 ** (1 / 4)
+    assert 0 <= int(timesteps.min()) < 300 and int(timesteps.max()) == 999
+
+
+def test_guide_looks_where_another_flow_has_something_to_say(build: Callable[..., Stage]) -> None:
+    def share_of_noisy(name: str) -> float:
+        terms = [term for seed in range(60) for term in _draw(build(name), "paired", seed)]
+        own = [(term.tensors, f"timesteps.{term.kind}" if name == "guide" else "timesteps") for term in terms]
+        drawn = [tensors[key] for tensors, key in own if key in tensors]
+        return float((torch.cat(drawn) >= 900).float().mean())
+
+    assert share_of_noisy("guide") > 0.45 and 0.05 < share_of_noisy("diffuse") < 0.2
+
+
 def test_unknown_stages_and_flows_are_refused(build: Callable[..., Stage]) -> None:
     with pytest.raises(ConfigInvalid, match="choose align"):
         build("distil")

@@ -54,9 +54,41 @@ def test_the_digest_is_of_names_and_bytes(generator: Generator, folder: Path, tm
         folder_digest(tmp_path)
 
 
+def _share_the_network(generator: Generator) -> None:
+    """As pre-training leaves it: one network for all image codecs, the rest each one's own."""
+    network = {key: value for key, value in generator.codecs["xray"].state_dict().items() if "scaling" not in key}
+    for flow in generator.image_flows:
+        generator.codecs[flow].load_state_dict(network, strict=False)
+
+
+def test_a_network_that_image_codecs_share_is_kept_once(
+    generator: Generator, tmp_path: Path, text_encoder: TextEncoder
+) -> None:
+    _share_the_network(generator)
+    generator.codecs["ct"].scaling.fit(torch.randn(10, 16, 8, 8) + 3)
+    generator.codecs["mri_t1"].grain.table.add_(0.5)
+    generator.save_pretrained(tmp_path / "one")
+    assert (tmp_path / "one" / "codecs" / "images.safetensors").is_file()
+    assert set(load_file(tmp_path / "one" / "codecs" / "ct" / "model.safetensors")) == {
+        "scaling.shift",
+        "scaling.scale",
+        "grain.steps",
+        "grain.table",
+    }
+    again = _state(Generator.from_pretrained(tmp_path / "one", text_encoder))
+    assert all(torch.equal(value, again[key]) for key, value in _state(generator).items())
+    with torch.no_grad():
+        next(generator.codecs["mri_t2"].autoencoder.parameters()).add_(1e-3)  # one codec goes its own way
+    generator.save_pretrained(tmp_path / "one")
+    assert not (tmp_path / "one" / "codecs" / "images.safetensors").exists()
+    again = _state(Generator.from_pretrained(tmp_path / "one", text_encoder))
+    assert all(torch.equal(value, again[key]) for key, value in _state(generator).items())
+
+
 def test_float16_fits_25_megabytes_and_keeps_the_scaling_exact(
     generator: Generator, tmp_path: Path, text_encoder: TextEncoder
 ) -> None:
+    _share_the_network(generator)
     generator.codecs["ct"].scaling.fit(torch.randn(10, 16, 8, 8) * 1e-5 + 70_000)
     generator.save_pretrained(tmp_path / "half", dtype="float16")
     assert sum(path.stat().st_size for path in (tmp_path / "half").rglob("*.*")) < 25e6

@@ -30,7 +30,7 @@ def train_guide(
     progress: Progress = no_progress,
     seed: int = 0,
 ) -> int:
-    """Train the cross-guidance of the flows that have latents. Returns the steps made, over all targets together."""
+    """Train the cross-guidance of the flows that have latents. Returns the steps made, of two targets each."""
     flows = [flow for flow in generator.flows if flow in patients.latents]
     stage = GuideLoss(generator, patients, flows=flows, anchors=anchors, targets_per_patient=len(flows))
     batches = StageBatches(

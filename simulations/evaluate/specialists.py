@@ -18,7 +18,7 @@ from simulations.evaluate.translations import FEWEST_PAIRS, MOST_PAIRS, Route, n
 from simulations.held_out import HeldOutPair
 
 STEPS = 500
-"""Of 16 pairs: 1.5 minutes of one core at 64 px. T1 to T2 of phantoms: 24.5 dB after 830 steps, 24.1 on the way after 500."""
+"""Of 16 pairs: 1.5 minutes of one core at 64 px. T1 to T2 of phantoms: 24.5 dB after 830, 24.1 on the way at 500."""
 _BATCH = 16
 _RATE, _WARMUP = 2e-3, 20
 _WIDTHS = (24, 24, 48, 96, 192, 24)

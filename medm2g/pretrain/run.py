@@ -6,8 +6,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from medm2g.pretrain.curve import CurveWriter
 from medm2g.pretrain.data import PublicData, PublicPatients
 from medm2g.pretrain.loop import PhaseBudget, PhaseSettings, Progress, no_progress
 from medm2g.pretrain.machine import Machine
+from medm2g.pretrain.threads import one_thread
 
 #: Phases in order, with their share of the time. Alignment precedes the trunks, which read its tokens.
 PHASES: Mapping[str, float] = {"codec": 0.12, "text_codec": 0.04, "align": 0.09, "trunks": 0.67, "guide": 0.08}
@@ -120,25 +120,13 @@ def _train(phase: str, run: _Run, budget: PhaseBudget) -> None:
     if not trained:  # a network of each flow, and each is sent to the machine by itself
         train(generator, patients, progress=run.progress, **told)
         return
-    with _one_thread():
+    with one_thread():
         patients.machine.run(
             lambda progress: train(generator, patients, progress=progress, **told),
             moves=[generator],
             trains=[generator.get_submodule(name) for name in trained],
             progress=run.progress,
         )
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """One network of this size gains nothing from a second thread (codec: 72 ms a step with one, 83 with two), and on a
-    busy machine threads that wait for each other took fifteen times as long."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _budgets(

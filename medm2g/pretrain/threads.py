@@ -18,3 +18,15 @@ def one_core_threads(count: int) -> Iterator[ThreadPoolExecutor]:
             yield pool
     finally:
         torch.set_num_threads(before)  # torch gives later threads the number set last, by whomever
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """torch on one core. One network of this size gains nothing from a second thread (codec: 72 ms a step with one, 83
+    with two), and on a busy machine threads that wait for each other took fifteen times as long."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

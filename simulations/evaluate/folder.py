@@ -17,6 +17,7 @@ from medm2g.metrics.finding_scores import name_of
 from medm2g.metrics.flow_network import SHIPPED
 from medm2g.metrics.frechet import frechet_distance
 from medm2g.metrics.referee import Referee
+from medm2g.pretrain.threads import one_thread
 from medm2g.sampling import AnyToAnyPipeline
 from protocol.study import DEFAULT_FLOWS, SiteSpec, StageSpec, Study
 from simulations.errors import InputInvalid
@@ -69,6 +70,7 @@ class _Bench:
     progress: Progress
 
 
+@one_thread()
 def evaluate_folder(options: EvaluateOptions, *, progress: Progress) -> dict[str, Any]:
     """Figures by flow, by translation and of reports. Raises InputInvalid, MedM2GError."""
     bench = _bench(options, progress)

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from statistics import fmean, stdev
 from typing import Any
 
-from simulations.evaluate.pathways import SAMPLES, SEEDS, worse_without
+from simulations.evaluate.pathways import PAIRS, SAMPLES, SEEDS, worse_without
 from simulations.evaluate.specialists import STEPS
 from simulations.evaluate.translations import modality_of, name_of
 
@@ -32,8 +32,9 @@ frozen classifier (on the diagonal, of the records themselves). Image to image: 
 Image to report: F1 of findings with their sides, from that image alone (on the diagonal, the report codec alone)."""
 
 PATHWAYS = f"""Of the same generator, sources being heard by both ways, by one, or not at all (then a flow knows nothing
-of the others: one generator per modality). PSNR of the mean of {SAMPLES} in dB, and for `text` F1 of findings; mean of
-{SEEDS} sampling seeds (deviation). A star: worse than with both by more than two deviations of the difference."""
+of the others: one generator per modality). PSNR of the mean of {SAMPLES} in dB over at most {PAIRS} pairs, and for
+`text` F1 of findings; mean of {SEEDS} sampling seeds (deviation). A star: worse than with both by more than two
+deviations of the difference."""
 
 
 SPECIALISTS = f"""A specialist is a paired U-Net that learnt one route from other patients by squared error ({STEPS}

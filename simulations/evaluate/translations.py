@@ -52,13 +52,14 @@ def translation_figures(
     *,
     seed: int,
     samples: int = SAMPLES,
+    most: int = MOST_PAIRS,
     on_route: Callable[[], None] = lambda: None,
 ) -> dict[str, dict[str, Any]]:
     """By route; those for which too few patients have all of its flows are left out."""
     generator, figures = pipeline.generator, {}
     for route in routes(generator.image_flows):
         sources, target = route
-        own = pairs_of(route, pairs)[:MOST_PAIRS]
+        own = pairs_of(route, pairs)[:most]
         if len(own) >= FEWEST_PAIRS:
             given = {flow: stacked(pair.images[flow] for pair in own) for flow in sources}
             made = pipeline(

@@ -148,14 +148,15 @@ def test_training_side_by_side_gives_what_training_in_turn_gives(
 
 
 def test_two_targets_at_once_on_two_threads_give_the_very_same_bits(
-    fresh: Callable[[], Generator], tmp_path: Path
+    fresh: Callable[[], Generator], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = pretrain(fresh(), _data(), out=tmp_path / "first", steps=dict.fromkeys(PHASES, 1))
     made = []
-    for cores in (1, 2):
+    for threads in (1, 2):
+        monkeypatch.setattr(Machine, "at_once", lambda self, jobs, threads=threads: threads)
         generator = Generator.from_pretrained(tmp_path / "first" / "generator", text_encoder=first.text_encoder)
-        out, machine = tmp_path / str(cores), Machine(cores=cores)
-        made.append(pretrain(generator, _data(), out=out, steps={"guide": 4}, phases=("guide",), machine=machine))
+        out = tmp_path / str(threads)
+        made.append(pretrain(generator, _data(), out=out, steps={"guide": 4}, phases=("guide",)))
     assert not _changed(_state(made[0]), _state(made[1]))
     moved = _changed(_state(first), _state(made[0]))
     assert {name.split(".")[0] for name in moved} == {"environments", "adapters"}

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from medm2g.metrics.psnr_ssim import paired_quality
-from simulations.evaluate.translations import FEWEST_PAIRS, MOST_PAIRS, Route, name_of, pairs_of, record, stacked
+from simulations.evaluate.translations import FEWEST_PAIRS, MOST_PAIRS, Route, as_record, name_of, pairs_of, stacked
 from simulations.held_out import HeldOutPair
 
 STEPS = 500
@@ -44,7 +44,7 @@ def specialist_figures(
             network = train_specialist(*_tensors(route, own), seed=seed, steps=steps)
             sources, truth = _tensors(route, measured)
             with torch.no_grad():
-                figures[name_of(route)] = {"pairs": len(own), **record(paired_quality(network(sources), truth))}
+                figures[name_of(route)] = {"pairs": len(own), **as_record(paired_quality(network(sources), truth))}
         on_route()
     return figures
 

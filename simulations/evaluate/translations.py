@@ -75,9 +75,9 @@ def translation_figures(
             truth = stacked(pair.images[target] for pair in own)
             figures[name_of(route)] = {
                 "pairs": len(own),
-                **record(paired_quality(drawn[:, 0], truth)),
-                f"mean_of_{samples}": record(paired_quality(drawn.mean(1), truth)),
-                "codec": record(paired_quality(_through_codec(generator, target, truth), truth)),
+                **as_record(paired_quality(drawn[:, 0], truth)),
+                f"mean_of_{samples}": as_record(paired_quality(drawn.mean(1), truth)),
+                "codec": as_record(paired_quality(_through_codec(generator, target, truth), truth)),
             }
         on_route()
     return figures
@@ -93,7 +93,7 @@ def pairs_of(route: Route, pairs: Sequence[HeldOutPair]) -> list[HeldOutPair]:
     return [pair for pair in pairs if {*sources, target} <= set(pair.images)]
 
 
-def record(quality: PairedQuality) -> dict[str, float]:
+def as_record(quality: PairedQuality) -> dict[str, float]:
     """For JSON."""
     return {"psnr": quality.psnr, "ssim": quality.ssim, "nmse": quality.nmse}
 

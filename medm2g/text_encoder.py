@@ -107,14 +107,15 @@ class TextEncoder(nn.Module):
 
     @torch.no_grad()
     def forward(self, texts: list[str]) -> TextFeatures:
-        """Encode texts of any number; each is cut at `max_length` tokens."""
+        """Encode texts of any number; each is cut at `max_length` tokens. Equal texts are encoded once."""
         if not texts:
             return TextFeatures(*(part[:0] for part in self._encode([""])))
-        order = sorted(range(len(texts)), key=lambda index: len(texts[index]))  # like lengths together: less padding
-        batches = [order[at : at + self.batch_size] for at in range(0, len(order), self.batch_size)]
-        chunks = [self._encode([texts[index] for index in batch]) for batch in batches]
-        back = torch.tensor(order).argsort()
-        return TextFeatures(*(torch.cat(parts)[back] for parts in zip(*chunks, strict=True)))
+        distinct = sorted(dict.fromkeys(texts), key=len)  # like lengths together: less padding
+        batches = [distinct[at : at + self.batch_size] for at in range(0, len(distinct), self.batch_size)]
+        chunks = [self._encode(batch) for batch in batches]
+        place = {text: index for index, text in enumerate(distinct)}
+        rows = torch.tensor([place[text] for text in texts])
+        return TextFeatures(*(torch.cat(parts)[rows] for parts in zip(*chunks, strict=True)))
 
     def _encode(self, texts: list[str]) -> TextFeatures:
         batch = self.tokenizer(texts, padding=True, truncation=True, max_length=self.max_length, return_tensors="pt")

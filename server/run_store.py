@@ -115,12 +115,13 @@ class RunState:
         file = f"{name.replace('/', '.')}.{self.rounds_done + 1:06d}.safetensors"
         ema = self.store.arrays(before.file, EMA) if before else last  # the average starts at the first weights
         scale = np.float32(update_scale(spec, mean))
+        remembered = self.store.file(before.file) if remembers and before and before.has_moments else None
         with self.store.writer(
             file, {kind + key: shape for key, shape in last.shapes().items() for kind in kinds}
         ) as new:
             for key in last:
                 array, averaged, update = last[key], ema[key], mean.pop(key)
-                moments = self._moments(before, key, array.shape) if remembers else None
+                moments = _moments(remembered, key, array.shape) if remembers else None
                 if scale != 1.0:
                     update *= scale
                 step(spec, array, update, moments, learning_rate=learning_rate, step_number=step_number)
@@ -133,12 +134,6 @@ class RunState:
         self.trained[name] = StoredGroup(
             file=file, step=step_number, digest=digest_group(self.groups[name]), has_moments=kinds is KINDS
         )
-
-    def _moments(self, before: StoredGroup | None, key: str, shape: tuple[int, ...]) -> Moments:
-        if before is None or not before.has_moments:
-            return Moments(first=np.zeros(shape, np.float32), second=np.zeros(shape, np.float32))
-        file = self.store.file(before.file)
-        return Moments(first=file.read(FIRST + key), second=file.read(SECOND + key))
 
 
 class RunStore:
@@ -208,6 +203,13 @@ class RunStore:
         if not whole:
             raise _damaged()
         return state
+
+
+def _moments(file: TensorFile | None, key: str, shape: tuple[int, ...]) -> Moments:
+    """Of one tensor: as they were left, or zero before the first step."""
+    if file is None:
+        return Moments(first=np.zeros(shape, np.float32), second=np.zeros(shape, np.float32))
+    return Moments(first=file.read(FIRST + key), second=file.read(SECOND + key))
 
 
 def _failed(error: OSError) -> CheckpointFailed:

@@ -88,6 +88,18 @@ def test_a_text_is_encoded_the_same_alone_and_among_others(text_encoder: TextEnc
     torch.testing.assert_close(alone.pooled[0], among.pooled[0], atol=1e-5, rtol=1e-4)
 
 
+def test_equal_texts_are_encoded_once_and_come_back_in_their_order(
+    text_encoder: TextEncoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoded: list[str] = []
+    encode = text_encoder._encode
+    monkeypatch.setattr(text_encoder, "_encode", lambda texts: (encoded.extend(texts), encode(texts))[1])
+    long, short = REPORTS[0] + " And more of it.", REPORTS[1]
+    many = text_encoder([long, short, long, long])
+    assert sorted(encoded) == sorted([long, short])
+    assert torch.equal(many.ids, torch.stack([text_encoder([text]).ids[0] for text in (long, short, long, long)]))
+
+
 def test_the_encoder_knows_sides_apart_and_similar_reports_together(text_encoder: TextEncoder) -> None:
     pooled = text_encoder(["pleural effusion", "fluid in the pleural space", "a brain tumour"]).pooled
     assert pooled[0] @ pooled[1] > pooled[0] @ pooled[2] + 0.1

@@ -107,6 +107,23 @@ def test_a_group_that_was_not_trained_keeps_its_count_and_moments(tmp_path: Path
     np.testing.assert_allclose(ours.state.groups["bx"]["w"], 0.1, rtol=1e-5)  # Adam's first step is as long as the rate
 
 
+def test_a_step_opens_as_many_files_for_a_hundred_tensors_as_for_two(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened, real = [], RunStore.file
+    monkeypatch.setattr(RunStore, "file", lambda store, name: (opened.append(name), real(store, name))[1])
+    counts = []
+    for tensors in (2, 100):
+        update = {f"w{number:03d}": np.ones(3, np.float32) for number in range(tensors)}
+        (tmp_path / str(tensors)).mkdir()
+        ours = Keeper(tmp_path / str(tensors), group=update)
+        ours.round(OptimizerSpec(), 0.1, group=update)
+        opened.clear()
+        ours.round(OptimizerSpec(), 0.1, group=update)
+        counts.append(len(opened))
+    assert counts[0] == counts[1] > 0
+
+
 def test_the_rate_falls_linearly_from_the_stage_s_to_its_final_fraction() -> None:
     stage, optimizer = StageSpec(name="align", rounds=5, learning_rate=1.0), OptimizerSpec()
     rates = [learning_rate(stage, optimizer, round_number=number) for number in range(1, 6)]

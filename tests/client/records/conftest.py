@@ -12,6 +12,7 @@ import pytest
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.uid import UID, ExplicitVRLittleEndian, generate_uid
 
+from client.records.store import RecordStore
 from privacy.keys import SiteKeys
 
 CLASSES = {
@@ -21,6 +22,13 @@ CLASSES = {
     "DX": "1.2.840.10008.5.1.4.1.1.1.1",
 }
 MakeDicom = Callable[..., Dataset]
+
+
+def opened(site: Path) -> tuple[RecordStore, list[str], list[str]]:
+    """A site's store, the texts in it, and all that is filed about its records."""
+    store = RecordStore.open(site)
+    rows = [row for pseudonym in store.patients() for row in store.records(pseudonym)]
+    return store, [store.text(row.record_id) for row in rows if row.flow == "text"], [str(vars(row)) for row in rows]
 
 
 def _dataset(modality: str, pixels: np.ndarray, **elements: Any) -> FileDataset:

@@ -34,7 +34,7 @@ from simulations.held_out_phantoms import held_out_phantoms
 
 STEPS = 50
 OUR_STEPS = 8
-"""The fewest of ours that came no further from the records than DDIM in fifty, in any flow."""
+"""With so few ours is as near to the records as DDIM in fifty (T1), or nearer (docs/benchmarks.md)."""
 DDIM_BATCH = 128
 
 

@@ -32,7 +32,7 @@ from simulations.evaluation import EvaluationSettings
 from simulations.generators import generator_folder
 from simulations.held_out_phantoms import held_out_phantoms
 
-STEPS = 50
+DDIM_STEPS = 50
 OUR_STEPS = 8
 """With so few ours is as near to the records as DDIM in fifty (T1), or nearer (docs/benchmarks.md)."""
 DDIM_BATCH = 128
@@ -49,7 +49,7 @@ def by_ddim(generator: Generator, flow: str, prompts: list[str], scale: float, s
         timestep_spacing="trailing",
         clip_sample=False,
     )
-    solver.set_timesteps(STEPS)
+    solver.set_timesteps(DDIM_STEPS)
     random = torch.Generator().manual_seed(seed)
     done = []
     for start in range(0, len(prompts), DDIM_BATCH):

@@ -115,13 +115,13 @@ class RunState:
         file = f"{name.replace('/', '.')}.{self.rounds_done + 1:06d}.safetensors"
         ema = self.store.arrays(before.file, EMA) if before else last  # the average starts at the first weights
         scale = np.float32(update_scale(spec, mean))
-        remembered = self.store.file(before.file) if remembers and before and before.has_moments else None
+        moments_file = self.store.file(before.file) if remembers and before and before.has_moments else None
         with self.store.writer(
             file, {kind + key: shape for key, shape in last.shapes().items() for kind in kinds}
         ) as new:
             for key in last:
                 array, averaged, update = last[key], ema[key], mean.pop(key)
-                moments = _moments(remembered, key, array.shape) if remembers else None
+                moments = _moments(moments_file, key, array.shape) if remembers else None
                 if scale != 1.0:
                     update *= scale
                 step(spec, array, update, moments, learning_rate=learning_rate, step_number=step_number)

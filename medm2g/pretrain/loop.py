@@ -22,7 +22,7 @@ from medm2g.errors import ConfigInvalid
 from medm2g.generator import Generator
 from medm2g.pretrain.curve import CurveWriter
 from medm2g.pretrain.muon import Muon
-from medm2g.pretrain.threads import one_core_threads
+from medm2g.threads import one_core_threads
 
 Progress = Callable[[str, float, float], None]
 """Called with the phase, the part of it that is done (0..1) and the seconds left in it."""

@@ -21,7 +21,7 @@ from medm2g.pretrain.curve import CurveWriter
 from medm2g.pretrain.data import PublicData, PublicPatients
 from medm2g.pretrain.loop import PhaseBudget, PhaseSettings, Progress, no_progress
 from medm2g.pretrain.machine import Machine
-from medm2g.pretrain.threads import one_thread
+from medm2g.threads import one_thread
 
 #: Phases in order, with their share of the time. Alignment precedes the trunks, which read its tokens.
 PHASES: Mapping[str, float] = {"codec": 0.12, "text_codec": 0.04, "align": 0.09, "trunks": 0.67, "guide": 0.08}

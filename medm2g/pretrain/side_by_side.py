@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable, Mapping
 
 from medm2g.pretrain.loop import PhaseBudget, Progress
-from medm2g.pretrain.threads import one_core_threads
+from medm2g.threads import one_core_threads
 
 Job = Callable[[PhaseBudget, Progress], int]
 """Trains one network on its part of the budget; returns the steps made."""

@@ -17,8 +17,8 @@ from medm2g.metrics.finding_scores import name_of
 from medm2g.metrics.flow_network import SHIPPED
 from medm2g.metrics.frechet import frechet_distance
 from medm2g.metrics.referee import Referee
-from medm2g.pretrain.threads import one_thread
 from medm2g.sampling import AnyToAnyPipeline
+from medm2g.threads import one_thread
 from protocol.study import DEFAULT_FLOWS, SiteSpec, StageSpec, Study
 from simulations.errors import InputInvalid
 from simulations.evaluate import images, meaning, reports, translations, utility

@@ -33,7 +33,7 @@ STEPS = {"unet": 2, "unet, K = 8": 1}
 SETTINGS: Mapping[str, tuple[int, int, tuple[str, ...]]] = {
     # patients, draws of each, modes: an engine and its chunk size, or what is compared with it
     "unet": (16, 1, ("public", "batch/16", "batch/8", "vmap/16", "loop/1", "opacus", "ghost")),
-    "unet, K = 8": (8, 8, ("public", "batch/8", "batch/2", "opacus")),
+    "unet, K = 8": (8, 8, ("public", "batch/8", "batch/2", "batch/1", "opacus")),
     "tiny, all": (16, 1, ("public", "batch/16", "vmap/16")),
     "tiny, attention": (16, 1, ("public", "batch/16", "vmap/16")),
     "tiny, norms": (16, 1, ("public", "batch/16", "vmap/16")),

@@ -30,7 +30,8 @@ class Conditions:
     mask: Tensor
     """(n, m + 4 s), 1 = attend."""
     null_tokens: Tensor
-    """The same shape: the empty prompt, and nothing attended beside it."""
+    """(n, 2, 384): the empty prompt, and nothing beside it. It has a pass of its own, whose attentions look at two keys
+    and not at as many as the longest prompt has: some 12 % of the time of sampling (docs/LOG.md, 2026-11-28)."""
     null_mask: Tensor
     grids: dict[str, Tensor]
     """Environment tokens (n, 16, 96) of each clean source at t=0."""
@@ -71,14 +72,14 @@ class AnyToAnyPipeline:
         generator: Generator,
         scheduler: str = "dpmsolver++",
         *,
-        batch_size: int = 32,
+        batch_size: int = 64,
         without: Collection[str] = (),
         grain: bool = True,
     ) -> None:
-        """scheduler: `dpmsolver++` (arXiv 2211.01095, second order) or `ddim`. batch_size bounds memory, and time: of
-        32 items with guidance, `tiny` takes 0.86 ms each and pass on one core, of 64 1.17 ms. without: pathways between
-        flows (of `PATHWAYS`) that stay silent, to see what each of them carries. grain: whether images get the
-        noise that their codec leaves out (grain.py): right for the look of records, wrong for one patient's own."""
+        """scheduler: `dpmsolver++` (arXiv 2211.01095, second order) or `ddim`. batch_size bounds memory; 48 or 96 items
+        take longer each than 64 do (`tiny`, one core). without: pathways between flows (of `PATHWAYS`) that stay
+        silent, to see what each of them carries. grain: whether images get the noise that their codec leaves out
+        (grain.py): right for the look of records, wrong for one patient's own."""
         if scheduler not in ("dpmsolver++", "ddim"):
             raise InputInvalid(f"`scheduler` is {scheduler!r}: choose dpmsolver++ or ddim.")
         if unknown := sorted(set(without) - set(PATHWAYS)):
@@ -144,16 +145,17 @@ class AnyToAnyPipeline:
     def encode_sources(self, plan: Plan, tokens: Tensor, mask: Tensor) -> Conditions:
         """Step 3: aligned tokens of the image sources into the context, environments of all sources at t=0."""
         generator = self.generator
-        null, length = generator.null_text, tokens.shape[1]
+        null = generator.null_text
+        length = int(null.mask.sum())
+        null_tokens = null.tokens[:, :length].to(tokens).expand(plan.items, -1, -1)
+        null_mask = null.mask[:, :length].to(mask).expand(plan.items, -1)
         grids: dict[str, Tensor] = {}
-        null_tokens = null.tokens[:, :length].to(tokens).expand_as(tokens)
-        null_mask = null.mask[:, :length].to(mask).expand_as(mask)
         for flow, images in plan.images.items():
             images = images.to(generator.device, generator.dtype)
             if self.aligned:
                 aligned = torch.cat([generator.align(flow, part).tokens for part in images.split(self.batch_size)])
-                tokens, null_tokens = torch.cat([tokens, aligned], 1), torch.cat([null_tokens, aligned], 1)
-                mask, null_mask = F.pad(mask, (0, aligned.shape[1]), value=1.0), F.pad(null_mask, (0, aligned.shape[1]))
+                tokens = torch.cat([tokens, aligned], 1)
+                mask = F.pad(mask, (0, aligned.shape[1]), value=1.0)
             if self.guided:
                 grids[flow] = self._clean_environment(flow, generator.encode_image(flow, images))
         if plan.reports is not None and generator.text_flow is not None and self.guided:
@@ -227,23 +229,19 @@ class AnyToAnyPipeline:
     ) -> Tensor:
         """Classifier-free guidance over prompt and clean sources; flows being drawn beside this one stay in both
         passes, since without them there would be no joint sample to speak of."""
-        twice = guidance_scale != 1 and conditions.informative and flow != self.generator.text_flow
         names = tuple(grids)
-        present = latents.new_ones(len(latents), len(names))
-        alone = latents.new_tensor([0.0 if name in conditions.grids else 1.0 for name in names]).expand_as(present)
         guidance = torch.stack(list(grids.values()), 1) if names else None  # (b, s, 16, 96)
-        inputs = [latents, conditions.tokens, conditions.mask, guidance, present]
-        if twice:
-            other = [latents, conditions.null_tokens, conditions.null_mask, guidance, alone]
-            inputs = [None if a is None or b is None else torch.cat([a, b]) for a, b in zip(inputs, other, strict=True)]
-        noisy, tokens, mask, guidance, present = inputs
-        timesteps = torch.full((len(noisy),), int(timestep), device=latents.device)
-        velocity = self.generator.denoise(
-            flow, noisy, timesteps, tokens, mask, guidance, present if names else None, names
-        )
-        if not twice:
-            return velocity
-        conditional, unconditional = velocity.chunk(2)
+        timesteps = torch.full((len(latents),), int(timestep), device=latents.device)
+
+        def told(tokens: Tensor, mask: Tensor, present: list[float]) -> Tensor:
+            heard = latents.new_tensor(present).expand(len(latents), -1) if names else None  # (b, s)
+            return self.generator.denoise(flow, latents, timesteps, tokens, mask, guidance, heard, names)
+
+        conditional = told(conditions.tokens, conditions.mask, [1.0] * len(names))
+        if guidance_scale == 1 or not conditions.informative or flow == self.generator.text_flow:
+            return conditional
+        beside = [0.0 if name in conditions.grids else 1.0 for name in names]
+        unconditional = told(conditions.null_tokens, conditions.null_mask, beside)
         return unconditional + guidance_scale * (conditional - unconditional)
 
     def _solver(self, num_inference_steps: int) -> DDIMScheduler | DPMSolverMultistepScheduler:

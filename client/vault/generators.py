@@ -20,6 +20,8 @@ from protocol.codec import AsSent
 from protocol.digests import digest_folder, digest_group
 
 _shared: dict[str, SharedGenerator] = {}
+_digests: dict[Path, tuple[object, str]] = {}
+"""By folder: how its files stood when they were read, and their digest."""
 _opening = threading.Lock()
 
 
@@ -71,8 +73,21 @@ class SharedGenerator:
 
 def shared_generator(folder: Path) -> SharedGenerator:
     """The generator of that folder, loaded once per process, known by the folder's content. Raises MedM2GError."""
-    digest = digest_folder(folder)
     with _opening:
+        digest = _digest_of(folder)
         if digest not in _shared:
             _shared[digest] = SharedGenerator(folder, digest)
         return _shared[digest]
+
+
+def _digest_of(folder: Path) -> str:
+    """`digest_folder`, which reads every byte, once for all vaults of a process as long as no file has been written to,
+    moved or replaced (a write changes the inode's own time, which no program can set)."""
+    stands = sorted(
+        (path.as_posix(), found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+        for path in folder.rglob("*")
+        if (found := path.stat())
+    )
+    if folder not in _digests or _digests[folder][0] != stands:
+        _digests[folder] = (stands, digest_folder(folder))
+    return _digests[folder][1]

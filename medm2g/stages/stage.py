@@ -38,6 +38,7 @@ class Stage(ABC):
         self.image_flows = tuple(flow for flow in self.flows if flow in generator.image_flows)
         self.templates = TemplateFeatures(generator)
         self._read: dict[tuple[str, str], dict[str, nn.Parameter]] = {}
+        self._groups: dict[str, tuple[str, ...]] = {}
         self.flow_weights: Mapping[str, float] = {}
         """Public factors of the losses of flows; 1 where none is given."""
 
@@ -114,13 +115,18 @@ class Stage(ABC):
         return functional_call(self.generator, stand_ins, (method, flow, *args), kwargs, tie_weights=False)
 
     def _stand_ins(self, parameters: Mapping[str, Tensor], method: str, flow: str) -> dict[str, Tensor]:
-        """Only the parameters that the call reads: replacing others costs time and changes nothing."""
+        """Of the parameters that the call reads those that are given, and those that would take a gradient: replacing
+        others costs time and changes nothing (of a denoiser of which a style trains, one for three hundred)."""
         if not parameters:
             return {}
         if (method, flow) not in self._read:
             self._read[method, flow] = self._parameters_read(method, flow)
         own = self._read[method, flow]
-        return {name: parameters[name] if name in parameters else value.detach() for name, value in own.items()}
+        return {
+            name: parameters[name] if name in parameters else value.detach()
+            for name, value in own.items()
+            if name in parameters or value.requires_grad
+        }
 
     def _parameters_read(self, method: str, flow: str) -> dict[str, nn.Parameter]:
         prefixes = [f"{part}.{flow}" for part in _READS[method]]
@@ -134,7 +140,10 @@ class Stage(ABC):
 
     def group_names(self, *groups: str, part: str = "") -> tuple[str, ...]:
         """Qualified names of those groups; only those that start with `part`, if given."""
-        return tuple(name for group in groups for name in self.generator.group(group) if name.startswith(part))
+        for group in groups:
+            if group not in self._groups:  # asked at every step, and the same for as long as the stage lasts
+                self._groups[group] = tuple(self.generator.group(group))
+        return tuple(name for group in groups for name in self._groups[group] if name.startswith(part))
 
 
 def stack_terms(terms: Sequence[Term]) -> dict[str, Tensor]:

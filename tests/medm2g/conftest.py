@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 import torch
 
 from medm2g import Generator, preset
+from medm2g.anchors import AnchorBank, build_anchors
+from medm2g.stages import Stage, build_stage
 from medm2g.subsets import Subsets
 from medm2g.text_encoder import TextEncoder
+from tests.medm2g.public_patients import Patients
+from tests.medm2g.stage_draws import COUNTS, SITE
 
 
 @pytest.fixture(scope="session")
 def text_encoder() -> TextEncoder:
     return TextEncoder()
+
+
+@pytest.fixture(scope="session")
+def anchors(text_encoder: TextEncoder) -> AnchorBank:
+    return build_anchors(text_encoder)
 
 
 def chosen(*, alignment: str = "all", diffusion: str = "all", guidance: str = "all") -> Subsets:
@@ -47,3 +57,15 @@ def generator(shared_generator: Generator) -> Iterator[Generator]:
     shared_generator.load_state_dict(before, strict=False)
     shared_generator.set_subsets(chosen(diffusion="attention"))
     shared_generator.zero_grad(set_to_none=True)
+
+
+@pytest.fixture
+def build(generator: Generator, anchors: AnchorBank) -> Callable[..., Stage]:
+    """A stage of that name over four patients, or over those given."""
+
+    def _build(name: str, patients: Patients | None = None, flows: tuple[str, ...] = SITE, **sizes: Any) -> Stage:
+        source = patients or Patients(generator, COUNTS)
+        sizes = {"records_per_patient": 2, "timestep_draws": 2} | sizes
+        return build_stage(name, generator, source, flows=flows, conditioning_dropout=0.1, anchors=anchors, **sizes)
+
+    return _build

@@ -16,11 +16,6 @@ from medm2g.text_encoder import TextEncoder
 from medm2g.views import draw_settings, photometric
 
 
-@pytest.fixture(scope="module")
-def anchors(text_encoder: TextEncoder) -> AnchorBank:
-    return build_anchors(text_encoder)
-
-
 def _random(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 

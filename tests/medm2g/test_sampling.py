@@ -121,24 +121,27 @@ def test_each_pathway_can_be_silenced_and_both_together_leave_nothing_of_a_sourc
 
 
 def test_guidance_scale_one_takes_one_pass_and_more_takes_two(shared_generator: Generator, monkeypatch) -> None:
-    sizes: list[int] = []
-    original = shared_generator.denoise
+    told: list[str] = []
+    original, empty = shared_generator.denoise, int(shared_generator.null_text.mask.sum())
 
-    def counted(flow: str, noisy: torch.Tensor, *args: object) -> torch.Tensor:
-        sizes.append(len(noisy))
-        return original(flow, noisy, *args)
+    def counted(
+        flow: str, noisy: torch.Tensor, timesteps: torch.Tensor, tokens: torch.Tensor, *rest: object
+    ) -> torch.Tensor:
+        told.append("nothing" if tokens.shape[1] == empty else "all")  # the second pass has no key that says nothing
+        return original(flow, noisy, timesteps, tokens, *rest)
 
     monkeypatch.setattr(shared_generator, "denoise", counted)
     pipeline = AnyToAnyPipeline(shared_generator)
     for target, given, expected in (
-        ("ct", {"prompts": ["effusion"], "guidance_scale": 1.0}, [1, 1]),
-        ("ct", {"prompts": ["effusion"], "guidance_scale": 2.0}, [1, 2]),  # not at the noisiest timesteps
-        ("ct", {"guidance_scale": 2.0}, [1, 1]),  # nothing to sharpen
-        ("text", {"sources": {"ct": _source("ct")}, "guidance_scale": 2.0}, [1, 1]),  # a report is not sharpened
+        ("ct", {"prompts": ["effusion"], "guidance_scale": 1.0}, ["all", "all"]),
+        ("ct", {"prompts": ["effusion"], "guidance_scale": 2.0}, ["all", "all", "nothing"]),  # not at the noisiest
+        ("ct", {"sources": {"xray": _source("xray")}, "guidance_scale": 2.0}, ["all", "all", "nothing"]),
+        ("ct", {"guidance_scale": 2.0}, ["nothing", "nothing"]),  # nothing to sharpen
+        ("text", {"sources": {"ct": _source("ct")}, "guidance_scale": 2.0}, ["all", "all"]),  # never
     ):
-        sizes.clear()
+        told.clear()
         pipeline([target], num_inference_steps=2, **given)
-        assert sizes == expected
+        assert told == expected
 
 
 def test_guidance_extrapolates_from_the_unconditional_prediction(shared_generator: Generator) -> None:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from medm2g import Generator, preset
-from medm2g.anchors import AnchorBank, build_anchors
+from medm2g.anchors import AnchorBank
 from medm2g.config import FlowConfig
 from medm2g.stages import Stage, build_stage
 from medm2g.subsets import Subsets
@@ -54,11 +54,6 @@ def small(text_encoder: TextEncoder) -> Iterator[Generator]:
         config = preset("tiny", flows=flows, unet_channels=(16, 32), environment_width=16, adapter_width=16)
         generator = awakened(Generator(config, copy.deepcopy(text_encoder)))
     yield generator.double()
-
-
-@pytest.fixture(scope="module")
-def anchors(text_encoder: TextEncoder) -> AnchorBank:
-    return build_anchors(text_encoder)
 
 
 def stage_of(name: str, generator: Generator, anchors: AnchorBank) -> InDouble:

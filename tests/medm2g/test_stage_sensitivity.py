@@ -16,11 +16,10 @@ from torch import Tensor
 
 from medm2g import Generator
 from medm2g.alignment import Aligned
-from medm2g.anchors import AnchorBank, build_anchors
+from medm2g.anchors import AnchorBank
 from medm2g.losses import InBatchInfoNCE
 from medm2g.stages import AlignLoss, DiffuseLoss, PatientRecords, Stage, Term, build_stage
 from medm2g.subsets import Subsets
-from medm2g.text_encoder import TextEncoder
 from privacy.audit.remove_one import largest_move
 from privacy.engines import ExecutionSettings
 from privacy.errors import MechanismMisused
@@ -32,11 +31,6 @@ FAMILY = {"align": "alignment", "diffuse": "diffusion", "guide": "cross_guidance
 NAMES = ["a", "b", "c", "d"]
 NORM = 1e-3  # far below a patient's gradient norm, so that every patient is clipped
 SLACK = 1 + 1e-4  # float32 sums of differently composed chunks
-
-
-@pytest.fixture(scope="module")
-def anchors(text_encoder: TextEncoder) -> AnchorBank:
-    return build_anchors(text_encoder)
 
 
 @pytest.fixture

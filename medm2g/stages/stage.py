@@ -122,11 +122,12 @@ class Stage(ABC):
         if (method, flow) not in self._read:
             self._read[method, flow] = self._parameters_read(method, flow)
         own = self._read[method, flow]
-        return {
-            name: parameters[name] if name in parameters else value.detach()
-            for name, value in own.items()
-            if name in parameters or value.requires_grad
-        }
+        with torch._C.DisableTorchFunction():  # no trip-wire need hear that three hundred parameters are asked this
+            return {
+                name: parameters[name] if name in parameters else value.detach()
+                for name, value in own.items()
+                if name in parameters or value.requires_grad
+            }
 
     def _parameters_read(self, method: str, flow: str) -> dict[str, nn.Parameter]:
         prefixes = [f"{part}.{flow}" for part in _READS[method]]

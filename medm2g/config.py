@@ -21,6 +21,8 @@ AlignmentSubset = Literal["norms", "all"]
 DiffusionSubset = Literal["style", "attention", "norms", "all"]
 GuidanceSubset = Literal["gates", "norms", "all"]
 AttentionKernel = Literal["plain", "fused"]
+Part = Literal["alignment", "visual_invariant", "cross_guidance"]
+"""What MedM2G adds to one latent diffusion per flow, and an ablation may leave out."""
 FAMILIES: tuple[str, ...] = ("alignment", "diffusion", "cross_guidance")
 _FLOW_NAME = re.compile(r"^[a-z][a-z0-9_]{0,31}$")
 
@@ -120,6 +122,8 @@ class GeneratorConfig:
     """What of a denoiser trains privately, beside its style; the rest is the public trunk."""
     guidance_subset: GuidanceSubset = "all"
     """What of a flow's cross-guidance trains privately; the rest is its public trunk."""
+    without: tuple[Part, ...] = ()
+    """Parts that neither train nor speak in this generator (an ablation): none in one that is meant for use."""
     num_train_timesteps: int = 1000
     beta_schedule: str = "squaredcos_cap_v2"
 
@@ -133,6 +137,8 @@ class GeneratorConfig:
             if getattr(self, key) not in get_args(choices):
                 known = ", ".join(get_args(choices))
                 raise ConfigInvalid(f"`{key}` is {getattr(self, key)!r}: choose one of {known}.")
+        if unknown := sorted(set(self.without) - set(get_args(Part))):
+            raise ConfigInvalid(f"`without` names {unknown[0]!r}: choose from {', '.join(get_args(Part))}.")
         self._check_sizes()
 
     def _check_sizes(self) -> None:

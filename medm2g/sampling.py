@@ -78,15 +78,17 @@ class AnyToAnyPipeline:
     ) -> None:
         """scheduler: `dpmsolver++` (arXiv 2211.01095, second order) or `ddim`. batch_size bounds memory; 48 or 96 items
         take longer each than 64 do (`tiny`, one core). without: pathways between flows (of `PATHWAYS`) that stay
-        silent, to see what each of them carries. grain: whether images get the noise that their codec leaves out
-        (grain.py): right for the look of records, wrong for one patient's own."""
+        silent, beside those that the generator was trained without, to see what each of them carries. grain: whether
+        images get the noise that their codec leaves out (grain.py): right for the look of records, wrong for one
+        patient's own."""
         if scheduler not in ("dpmsolver++", "ddim"):
             raise InputInvalid(f"`scheduler` is {scheduler!r}: choose dpmsolver++ or ddim.")
         if unknown := sorted(set(without) - set(PATHWAYS)):
             raise InputInvalid(f"There is no pathway {unknown[0]!r} between flows: choose from {', '.join(PATHWAYS)}.")
         self.generator, self.scheduler, self.batch_size = generator, scheduler, batch_size
         self.grain = grain
-        self.aligned, self.guided = ("alignment" not in without), ("cross_guidance" not in without)
+        silent = {*without, *generator.config.without}
+        self.aligned, self.guided = ("alignment" not in silent), ("cross_guidance" not in silent)
 
     @torch.no_grad()
     def __call__(

@@ -1,4 +1,5 @@
-"""What of a generator trains privately and travels: one value, of a loaded generator, of a folder or of a study.
+"""What of a generator trains privately and travels, and what an ablation leaves out: one value, of a loaded generator,
+of a folder or of a study.
 
 | family | subset | what is in a flow's group |
 | --- | --- | --- |
@@ -21,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, Self
 
-from medm2g.config import AlignmentSubset, DiffusionSubset, GuidanceSubset, read_config
+from medm2g.config import AlignmentSubset, DiffusionSubset, GuidanceSubset, Part, read_config
 
 _NORMS = r"(^|\.)norm\d?\."
 _NOTHING = r"(?!)"
@@ -54,19 +55,29 @@ class Naming(Protocol):
     def guidance_subset(self) -> GuidanceSubset:
         """Of each flow's cross-guidance."""
 
+    @property
+    def without(self) -> tuple[Part, ...]:
+        """What is left out."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Subsets:
-    """A choice for every family."""
+    """A choice for every family, and the parts that are left out."""
 
     alignment: AlignmentSubset
     diffusion: DiffusionSubset
     guidance: GuidanceSubset
+    without: tuple[Part, ...] = ()
 
     @classmethod
     def of(cls, named: Naming) -> Self:
         """Those that a configuration, or a study's `training`, names."""
-        return cls(alignment=named.alignment_subset, diffusion=named.diffusion_subset, guidance=named.guidance_subset)
+        return cls(
+            alignment=named.alignment_subset,
+            diffusion=named.diffusion_subset,
+            guidance=named.guidance_subset,
+            without=tuple(sorted(named.without)),
+        )
 
     @classmethod
     def stored_in(cls, folder: Path) -> Self:
@@ -83,12 +94,23 @@ class Subsets:
 
     def settings(self) -> dict[str, Any]:
         """By the keys of a configuration and of a study's `training`."""
-        return {f"{family}_subset": subset for family, subset in vars(self).items()}
+        return {f"{family}_subset": subset for family, subset in self._families()} | {"without": self.without}
 
     def instead_of(self, wanted: Subsets) -> str:
         """Where these differ from those that were wanted, for a sentence."""
-        pairs = ((family, subset, getattr(wanted, family)) for family, subset in vars(self).items())
-        return ", ".join(f"{family} `{own}` instead of `{other}`" for family, own, other in pairs if own != other)
+        pairs = zip(self._families(), wanted._families(), strict=True)
+        apart = [f"{family} `{own}` instead of `{other}`" for (family, own), (_, other) in pairs if own != other]
+        if self.without != wanted.without:
+            apart.append(f"without {_said(self.without)} instead of without {_said(wanted.without)}")
+        return ", ".join(apart)
 
     def __str__(self) -> str:
-        return ", ".join(f"{family} `{subset}`" for family, subset in vars(self).items())
+        said = ", ".join(f"{family} `{subset}`" for family, subset in self._families())
+        return f"{said}, without {_said(self.without)}" if self.without else said
+
+    def _families(self) -> list[tuple[str, str]]:
+        return [("alignment", self.alignment), ("diffusion", self.diffusion), ("guidance", self.guidance)]
+
+
+def _said(parts: tuple[Part, ...]) -> str:
+    return " and ".join(f"`{part}`" for part in parts) or "nothing"

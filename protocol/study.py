@@ -156,6 +156,8 @@ class TrainingSpec(Terms):
     guidance_subset: Literal["gates", "norms", "all"] = "all"
     """What of a flow's cross-guidance trains: how it hears the others; the normalisation layers of what it tells them
     too; or everything."""
+    without: tuple[Literal["alignment", "visual_invariant", "cross_guidance"], ...] = ()
+    """Ablation: parts of MedM2G that neither train nor speak, in public pre-training by this study as in its rounds."""
     conditioning_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
     source_prompts: Annotated[float, Field(ge=0, le=1)] = 0.0
     """In stage diffuse: probability that each other image of the examination joins a record's prompt by its aligned

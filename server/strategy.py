@@ -27,6 +27,8 @@ from server.run_store import RunState, RunStore
 
 OnRound = Callable[[RoundRecord, RunState], None]
 """Called after each completed round with its record and the state, which it may read and must not change."""
+NAMED = 8
+"""Sites that the sentence about a missed quorum names; `rounds.jsonl` has them all."""
 
 
 class StudyStrategy(Strategy):
@@ -182,7 +184,9 @@ class StudyStrategy(Strategy):
     def _why(self, record: RoundRecord) -> str:
         dropped = {name: outcome.status for name, outcome in record.sites.items() if not outcome.accepted}
         others = dropped | self.participants.absent()
-        reasons = ", ".join(f"{name}: {status}" for name, status in others.items()) or "no other site"
+        named = [f"{name}: {status}" for name, status in list(others.items())[:NAMED]]
+        more = [f"and {len(others) - NAMED} more"] if len(others) > NAMED else []
+        reasons = ", ".join([*named, *more]) or "no other site"
         return (
             f"Round {record.round_number} of {record.stage} has {len(record.accepted)} accepted replies and the quorum "
             f"needs {self.study.federation.quorum} ({reasons}): mend those sites and resume; "

@@ -122,11 +122,11 @@ def _data(
             processes=options.cores,
             on_patient=lambda: progress.advance(bar),
         )
-        data = _only(public_data(records), {flow.name for flow in flows})
+        data = only(public_data(records), {flow.name for flow in flows})
     return with_sentences(data, _sentences(options.text))
 
 
-def _only(data: PublicData, flows: set[str]) -> PublicData:
+def only(data: PublicData, flows: set[str]) -> PublicData:
     """The data without flows that the study does not have."""
     if set(data.images) | {data.text_flow} <= flows:
         return data

@@ -34,7 +34,7 @@ class PublicAlignLoss(AlignLoss):
         aligned = self.embed(kind, parameters, flat)
         losses = self.values(aligned, flat).view_as(weights)
         own = ((losses * weights).sum(1) / weights.sum(1)).mean()
-        return own + IN_BATCH_WEIGHT * self._in_batch(aligned.embedding, flat)
+        return own + self.central_weight * IN_BATCH_WEIGHT * self._in_batch(aligned.embedding, flat)
 
     def _in_batch(self, embeddings: Tensor, flat: Mapping[str, Tensor]) -> Tensor:
         """First views of real records with text, in the anchors' coordinates."""

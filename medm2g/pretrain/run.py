@@ -117,6 +117,8 @@ def _train(phase: str, run: _Run, budget: PhaseBudget) -> None:
         told["anchors"] = run.anchors
     if phase == "text_codec" and (generator.text_flow is None or not len(patients.data.texts)):
         return
+    if phase == "guide" and "cross_guidance" in generator.config.without:
+        return
     if not trained:  # a network of each flow, and each is sent to the machine by itself
         train(generator, patients, progress=run.progress, **told)
         return

@@ -45,7 +45,9 @@ class AlignLoss(Stage):
     ) -> None:
         """records_per_patient: R, rows of every term. invariance_weight: alpha."""
         super().__init__(generator, patients, flows=flows)
-        self.records_per_patient, self.invariance_weight = records_per_patient, invariance_weight
+        self.records_per_patient = records_per_patient
+        self.invariance_weight = 0.0 if "visual_invariant" in self.without else invariance_weight
+        self.central_weight = 0.0 if "alignment" in self.without else 1.0
         self.contrast, self.invariance = AnchoredInfoNCE(anchors), SpatialInvariance()
         self.token_norm = anchors.token_norm
 
@@ -100,4 +102,6 @@ class AlignLoss(Stage):
         central = (central + self.contrast(F.normalize(mean_token, dim=-1), positives)) / 2
         central = central + TOKEN_SCALE / 2 * (length / self.token_norm).log().square()
         central = (central[:rows] + central[rows:]) / 2 * tensors["has_text"]  # (r,)
-        return central + self.invariance_weight * self.invariance(aligned.spatial[:rows], aligned.spatial[rows:])
+        return self.central_weight * central + self.invariance_weight * self.invariance(
+            aligned.spatial[:rows], aligned.spatial[rows:]
+        )

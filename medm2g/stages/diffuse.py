@@ -63,7 +63,8 @@ class DiffuseLoss(Stage):
         examination joins c."""
         super().__init__(generator, patients, flows=flows)
         self.records_per_patient, self.timestep_draws = records_per_patient, timestep_draws
-        self.conditioning_dropout, self.source_prompts = conditioning_dropout, source_prompts
+        self.conditioning_dropout = conditioning_dropout
+        self.source_prompts = 0.0 if "alignment" in self.without else source_prompts
         self.denoising = DenoisingLoss(min_snr_gamma=min_snr_gamma)
         self.spelling = generator.text_flow is not None
 

@@ -53,7 +53,7 @@ class GuideLoss(Stage):
         super().__init__(generator, patients, flows=flows)
         self.records_per_patient, self.timestep_draws = records_per_patient, timestep_draws
         self.conditioning_dropout, self.targets_per_patient = conditioning_dropout, targets_per_patient
-        self.contrast_weight = contrast_weight
+        self.contrast_weight = 0.0 if "alignment" in self.without else contrast_weight
         self.denoising, self.contrast = DenoisingLoss(), AnchoredInfoNCE(anchors)
 
     def others(self, flow: str) -> tuple[str, ...]:
@@ -82,6 +82,8 @@ class GuideLoss(Stage):
     def draw(self, pseudonym: str, *, generator: torch.Generator, only: Sequence[str] | None = None) -> list[Term]:
         """Draws one examination, the roles (those of `only` are targets, if held), then for each row: which records,
         one timestep, the noise, the prompt."""
+        if "cross_guidance" in self.without:
+            return []
         records = self.patients.patient(pseudonym)
         held = one_examination(records, self.flows, having=only or (), generator=generator)
         if not held:

@@ -46,6 +46,7 @@ class JointDraw:
         others are chosen."""
         self.networks, self.records, self.templates = networks, records, templates
         self.weights, self.timesteps = weights, timesteps
+        self.aligned = "alignment" not in networks.config.without
         self.roles: dict[str, Role] = dict.fromkeys(held, Role.TARGET)
         self.rows = {first: rows}
         for flow, candidates in held.items():
@@ -94,7 +95,7 @@ class JointDraw:
         for index in range(len(self.timesteps)):
             context = Context(self._prompt(target, index, coin(dropout, generator=generator)))
             for other in images:
-                speaks = self.roles.get(other) is Role.SOURCE
+                speaks = self.aligned and self.roles.get(other) is Role.SOURCE
                 tokens = self._aligned_of(other)[1][index] if speaks else self._no_tokens()
                 context.add(tokens, speaks)
             tokens, mask = context.stacked()

@@ -35,6 +35,8 @@ class Stage(ABC):
         self.generator, self.patients = generator, patients
         self.flows = tuple(flow for flow in generator.flows if flow in flows)
         self.timesteps = generator.config.num_train_timesteps
+        self.without: frozenset[str] = frozenset(generator.config.without)
+        """Parts of MedM2G that an ablation leaves out."""
         self.image_flows = tuple(flow for flow in self.flows if flow in generator.image_flows)
         self.templates = TemplateFeatures(generator)
         self._read: dict[tuple[str, str], dict[str, nn.Parameter]] = {}

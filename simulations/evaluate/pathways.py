@@ -39,13 +39,14 @@ def pathway_figures(
     for left, silent in SILENT.items():
         pipeline = AnyToAnyPipeline(generator, without=silent, grain=False)
         for turn in range(SEEDS):
-            for task, value in _tasks(pipeline, judge, seed + turn).items():
+            for task, value in task_figures(pipeline, judge, seed + turn).items():
                 found[left].setdefault(task, []).append(value)
             on_turn()
     return found
 
 
-def _tasks(pipeline: AnyToAnyPipeline, judge: OmniscientReferee, seed: int) -> dict[str, float]:
+def task_figures(pipeline: AnyToAnyPipeline, judge: OmniscientReferee, seed: int) -> dict[str, float]:
+    """By task: PSNR of the mean of `SAMPLES` over at most `PAIRS` pairs, and F1 of findings for reports."""
     held_out, text_flow = judge.held_out, pipeline.generator.text_flow
     made = translation_figures(pipeline, held_out.pairs, judge.settings, seed=seed, samples=SAMPLES, most=PAIRS)
     values = {route: float(found[f"mean_of_{SAMPLES}"]["psnr"]) for route, found in made.items()}
@@ -57,10 +58,12 @@ def _tasks(pipeline: AnyToAnyPipeline, judge: OmniscientReferee, seed: int) -> d
 
 
 def worse_without(figures: Mapping[str, Mapping[str, Sequence[float]]], left: str, task: str) -> bool | None:
-    """Whether the task is worse with only `left` than with both, beyond two deviations of the difference over seeds;
-    None where it was not measured."""
+    """Whether the task is worse with only `left` than with both; None where it was not measured."""
     both, one = figures["both"].get(task), figures[left].get(task)
-    if not both or not one:
-        return None
-    differences = [whole - part for whole, part in zip(both, one, strict=True)]
+    return is_worse(one, both) if both and one else None
+
+
+def is_worse(part: Sequence[float], whole: Sequence[float]) -> bool:
+    """Whether figures of equal seeds are lower by more than two deviations of the difference."""
+    differences = [more - less for more, less in zip(whole, part, strict=True)]
     return fmean(differences) > 2 * stdev(differences)

@@ -160,6 +160,7 @@ def test_a_study_without_privacy_is_said_so_in_capitals(
         ({"privacy": {"max_epsilon": 9.0}}, PrivacyError, "allows 8 a study"),
         ({"training": {"diffusion_subset": "norms"}}, VaultError, "diffusion `attention` instead of `norms`"),
         ({"training": {"guidance_subset": "gates"}}, VaultError, "guidance `all` instead of `gates`"),
+        ({"training": {"without": ["alignment"]}}, VaultError, "without nothing instead of without `alignment`"),
     ],
 )
 def test_a_study_that_would_be_refused_is_refused_before_anybody_is_asked(

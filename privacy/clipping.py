@@ -81,7 +81,7 @@ class ClippedSum:
     def fold(self, gradients: PatientGradients) -> None:
         """Clip each patient's gradient and add it. The rows are not needed afterwards."""
         weights = clip_weights(gradients.squared_norms(), clipping_norm=self._clipping_norm)
-        for name, value in gradients.weighted_sums(weights, lattice_step=self.lattice_step).items():
+        for name, value in gradients.weighted_sums(weights, lattice_step=self.lattice_step):
             if name not in self._sums:
                 raise MechanismMisused(
                     f"The loss differentiates {name}, which is not among the parameters of this step."

@@ -7,7 +7,7 @@ meet in a parameter, their rows are added *before* any norm is taken.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import torch
 from torch import Tensor
@@ -16,8 +16,8 @@ NORM_BLOCK = 256
 """Numbers whose squares are added in the gradient's own precision; block by block it goes on in float64. A float32 norm
 over millions of numbers may come out too small by 1 %, and the clip would then let through more than C."""
 
-SUM_BLOCK = 1 << 18
-"""Numbers of all rows together that are added up at once: two megabytes in float64."""
+SUM_BLOCK = 1 << 16
+"""Numbers of all rows together that are added up at once: half a megabyte in float64."""
 
 
 class PatientGradients:
@@ -57,14 +57,13 @@ class PatientGradients:
             total.index_add_(0, owners, squares)
         return torch.zeros(self.patients, dtype=torch.float64) if total is None else total
 
-    def weighted_sums(self, weights: Tensor, *, lattice_step: float | None = None) -> dict[str, Tensor]:
-        """Sum over patients of weight times gradient, by parameter, in float64. A weight of zero erases whatever the
-        row holds.
+    def weighted_sums(self, weights: Tensor, *, lattice_step: float | None = None) -> Iterator[tuple[str, Tensor]]:
+        """Sum over patients of weight times gradient, parameter by parameter, in float64: one at a time, for all of
+        them together are twice the model's size. A weight of zero erases whatever the row holds.
 
         With `lattice_step`, each patient's weighted gradient is first cut, towards zero and so never longer, to whole
         multiples of the step; the result counts those multiples, and such sums are exact in any order.
         """
-        sums = {}
         for name, (owners, rows) in self._rows.items():
             own = weights.to(owners.device, torch.float64)[owners]
             counted = own != 0  # zero times infinity is not a number
@@ -75,8 +74,7 @@ class PatientGradients:
             else:
                 for weight, row in zip(own.tolist(), kept, strict=True):
                     total.add_((row * (weight / lattice_step)).trunc_())
-            sums[name] = total
-        return sums
+            yield name, total
 
 
 def _add_weighted(total: Tensor, weights: Tensor, flat: Tensor) -> None:
@@ -84,7 +82,7 @@ def _add_weighted(total: Tensor, weights: Tensor, flat: Tensor) -> None:
     processor's cache: a float64 copy of all rows would be twice their size."""
     columns = max(1, SUM_BLOCK // max(1, len(flat)))
     for first in range(0, len(total), columns):
-        total[first : first + columns] += weights @ flat[:, first : first + columns].double()
+        total[first : first + columns].addmv_(flat[:, first : first + columns].double().T, weights)
 
 
 def squared_norms_of(flat: Tensor) -> Tensor:

@@ -121,7 +121,7 @@ def test_every_engine_gives_the_gradient_of_a_batch_of_one_on_every_trained_laye
         for patient, right in enumerate(expected):
             only = torch.zeros(len(terms), dtype=torch.float64)
             only[patient] = 1.0
-            found = gradients.weighted_sums(only)
+            found = dict(gradients.weighted_sums(only))
             whole = torch.stack([value.norm() for value in right.values()]).norm()
             for key, value in right.items():
                 apart = (found.get(key, torch.zeros_like(value)) - value).norm()

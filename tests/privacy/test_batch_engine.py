@@ -126,7 +126,7 @@ def test_every_rule_gives_the_gradient_of_a_patient_alone(which: str, views: int
         loss.loss("x", leaves, dict(terms[patient][0].tensors)).backward()
         only = torch.zeros(PATIENTS, dtype=torch.float64)
         only[patient] = 1.0
-        found = gradients.weighted_sums(only)
+        found = dict(gradients.weighted_sums(only))
         for name, leaf in leaves.items():
             assert leaf.grad is not None and leaf.grad.norm() > 0
             assert (found[name] - leaf.grad).norm() <= 1e-9 * leaf.grad.norm(), name
@@ -138,7 +138,7 @@ def test_a_frozen_part_of_a_layer_is_left_out(doubles: SimpleNamespace) -> None:
             loss = module_loss(build())
             loss.touched = lambda kind, kept=frozen: [name for name in ("weight", "bias") if name != kept]  # type: ignore[attr-defined]
             gradients = patient_gradients(loss, loss.parameters, drawn(shape), SETTINGS)  # type: ignore[arg-type]
-            assert frozen not in gradients.weighted_sums(torch.ones(PATIENTS, dtype=torch.float64))
+            assert frozen not in dict(gradients.weighted_sums(torch.ones(PATIENTS, dtype=torch.float64)))
 
 
 # --- what has no rule is refused, whatever it is ---------------------------------------------------------------------

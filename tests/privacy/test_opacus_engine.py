@@ -56,7 +56,7 @@ def assert_right(loss: Any, terms: list[list[Term]]) -> None:
     for patient in range(PATIENTS):
         one = torch.zeros(PATIENTS, dtype=torch.float64)
         one[patient] = 1.0
-        found, right = (gradients(loss, terms, engine).weighted_sums(one) for engine in ("opacus", "loop"))
+        found, right = (dict(gradients(loss, terms, engine).weighted_sums(one)) for engine in ("opacus", "loop"))
         for name, value in right.items():
             torch.testing.assert_close(found[name], value, rtol=1e-6, atol=1e-9)
 
@@ -74,7 +74,7 @@ def unguarded_error(loss: Planted, terms: list[list[Term]]) -> float:
     hooks.remove_hooks()
     errors = []
     for patient in range(PATIENTS):
-        alone = gradients(loss, [terms[patient]], "loop").weighted_sums(torch.ones(1, dtype=torch.float64))
+        alone = dict(gradients(loss, [terms[patient]], "loop").weighted_sums(torch.ones(1, dtype=torch.float64)))
         errors += [
             float((found[name][patient] - value).norm() / value.norm()) for name, value in alone.items() if value.any()
         ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
@@ -170,18 +171,18 @@ def test_planted_a_wrong_clip_is_caught(fault: str, monkeypatch: pytest.MonkeyPa
             """The whole chunk's sum, as if it were one patient's gradient: gradient accumulation gone wrong."""
             whole = PatientGradients(1)
             sums = gradients.weighted_sums(torch.ones(gradients.patients))
-            whole.add(torch.tensor([0]), {name: value[None] for name, value in sums.items()})
+            whole.add(torch.tensor([0]), {name: value[None] for name, value in sums})
             folded(self, whole)
 
         monkeypatch.setattr(clipping.ClippedSum, "fold", together)
     else:
 
-        def each(self: PatientGradients, weights: Tensor, *, lattice_step: float | None) -> dict[str, Tensor]:
-            norms = {name: rows.flatten(1).norm(dim=1) for name, (_, rows) in self._rows.items()}
-            return {
-                name: ((NORM / norms[name]).clamp(max=1) @ rows.flatten(1)).view(rows.shape[1:])
-                for name, (_, rows) in self._rows.items()
-            }
+        def each(
+            self: PatientGradients, weights: Tensor, *, lattice_step: float | None
+        ) -> Iterator[tuple[str, Tensor]]:
+            for name, (_, rows) in self._rows.items():
+                norms = rows.flatten(1).norm(dim=1)
+                yield name, ((NORM / norms).clamp(max=1) @ rows.flatten(1)).view(rows.shape[1:])
 
         monkeypatch.setattr(PatientGradients, "weighted_sums", each)
 

@@ -82,12 +82,15 @@ def evaluate_folder(options: EvaluateOptions, *, progress: Progress) -> dict[str
     bar = progress.add_task("translating", total=len(translations.routes(bench.generator.image_flows)))
     figures: dict[str, Any] = {
         "sampling": bench.settings.as_record(options.referee_folder)
-        | {"per_flow": options.per_flow, "samples": options.samples},
+        | {
+            "per_flow": options.per_flow,
+            "samples": options.samples,
+            "translation_steps": translations.SAMPLER_STEPS,
+        },
         "flows": flows,
         "translations": translations.translation_figures(
             AnyToAnyPipeline(bench.generator, grain=False),  # held against a patient's own image
             bench.held_out.pairs,
-            bench.settings,
             seed=options.seed,
             samples=options.samples,
             on_route=lambda: progress.advance(bar),

@@ -48,7 +48,7 @@ def pathway_figures(
 def task_figures(pipeline: AnyToAnyPipeline, judge: OmniscientReferee, seed: int) -> dict[str, float]:
     """By task: PSNR of the mean of `SAMPLES` over at most `PAIRS` pairs, and F1 of findings for reports."""
     held_out, text_flow = judge.held_out, pipeline.generator.text_flow
-    made = translation_figures(pipeline, held_out.pairs, judge.settings, seed=seed, samples=SAMPLES, most=PAIRS)
+    made = translation_figures(pipeline, held_out.pairs, seed=seed, samples=SAMPLES, most=PAIRS)
     values = {route: float(found[f"mean_of_{SAMPLES}"]["psnr"]) for route, found in made.items()}
     if text_flow is not None and held_out.reports:
         written = judge.write_reports(pipeline, text_flow, held_out.reports, seed=seed)

@@ -69,8 +69,8 @@ def _how(figures: Figures) -> list[str]:
     specialists = [SPECIALISTS] if figures.get("specialists") else []
     return [
         f"At most {sampling['per_flow']} records of each flow and as many generated; {sampling['num_inference_steps']}"
-        f" steps, guidance {sampling['guidance_scale']:g}; translations: unguided, mean of"
-        f" {sampling['samples']}.",
+        f" steps, guidance {sampling['guidance_scale']:g}; translations: unguided,"
+        f" {sampling['translation_steps']} steps, mean of {sampling['samples']}.",
         *specialists,
     ]
 

@@ -125,7 +125,7 @@ def test_a_silent_pathway_costs_what_it_carried() -> None:
         assert len(found[left]) == 9 and all(len(values) == SEEDS for values in found[left].values())
     assert worse_without(found, "neither", "mri_t1->mri_t2") is True
     assert worse_without(found, "neither", "text") is None  # these records have no report
-    sampling = settings.as_record() | {"per_flow": 16, "samples": 2}
+    sampling = settings.as_record() | {"per_flow": 16, "samples": 2, "translation_steps": 4}
     page = tasks_page({"sampling": sampling, "flows": {}, "translations": {}, "pathways": found}, title="")
     row = next(line for line in page.splitlines() if line.startswith("| mri_t1->mri_t2 | "))
     assert row.endswith(")* |")

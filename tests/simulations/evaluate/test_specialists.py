@@ -57,7 +57,13 @@ def test_training_leaves_everybody_else_s_randomness_alone() -> None:
 def test_the_page_puts_a_specialist_beside_its_route() -> None:
     quality = {"psnr": 20.0, "ssim": 0.5, "nmse": 0.1}
     figures = {
-        "sampling": {"per_flow": 8, "num_inference_steps": 12, "guidance_scale": 2.0, "samples": 8},
+        "sampling": {
+            "per_flow": 8,
+            "num_inference_steps": 12,
+            "guidance_scale": 2.0,
+            "samples": 8,
+            "translation_steps": 4,
+        },
         "flows": {},
         "translations": {"mri_t1->mri_t2": {"pairs": 8, **quality, "mean_of_8": quality, "codec": quality}},
     }

@@ -2,7 +2,7 @@
 
 Phantoms of hospitals that nothing else sees: their scanners, patients and prevalence are drawn as those of the public
 hospitals are, under other numbers. Prints what the features notice, beside the referee's, on records alone: for sets of
-256 images of the hospital that the referee learnt from, how many deviations of the distance between two such sets a
+256 images of one hospital, how many deviations of the distance between two such sets a
 change adds to it.
 """
 
@@ -26,9 +26,8 @@ from simulations.phantoms import (
     IMAGE_FLOWS,
     PUBLIC_HOSPITALS,
     cohort,
-    draw_patient,
+    cohort_of_hospitals,
     facts_of,
-    public_hospital,
     render_cohort,
 )
 from simulations.train_referee import labelled
@@ -51,9 +50,7 @@ CHANGES: Mapping[str, Callable[[Images], Images]] = {
 
 def taught(hospitals: int) -> dict[str, DescribedImages]:
     """Images of the hospitals' patients and what is known of them, by flow."""
-    random = np.random.default_rng(SEED)
-    populations = [public_hospital(FIRST_HOSPITAL + number) for number in range(hospitals)]
-    people = [(draw_patient(random, here), here) for here in populations for _ in range(PATIENTS)]
+    people = cohort_of_hospitals(range(FIRST_HOSPITAL, FIRST_HOSPITAL + hospitals), PATIENTS, SEED)
     return {
         flow: DescribedImages(part.images.astype(np.float32), facts_of(people, flow), part.labels)
         for flow, part in labelled(render_cohort(people, IMAGE_FLOWS)).items()

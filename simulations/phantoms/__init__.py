@@ -5,7 +5,14 @@ radiologist writes, `export` what a hospital's archive gives, and `cohorts` the 
 """
 
 from simulations.phantoms.anatomy import Finding, Patient
-from simulations.phantoms.cohorts import PhantomRecords, cohort, finding_label, labels_of, render_cohort
+from simulations.phantoms.cohorts import (
+    PhantomRecords,
+    cohort,
+    cohort_of_hospitals,
+    finding_label,
+    labels_of,
+    render_cohort,
+)
 from simulations.phantoms.draw import draw_patient
 from simulations.phantoms.export import EVERYTHING, FLOWS_OF, IMAGE_FLOWS, export_hospital
 from simulations.phantoms.facts import facts_of
@@ -29,6 +36,7 @@ __all__ = [
     "Population",
     "Scanner",
     "cohort",
+    "cohort_of_hospitals",
     "draw_patient",
     "export_hospital",
     "facts_of",

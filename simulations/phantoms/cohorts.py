@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 
@@ -13,7 +13,7 @@ from simulations.phantoms.anatomy import Patient, Region
 from simulations.phantoms.draw import draw_patient
 from simulations.phantoms.physics import PhysicsConfig, render_all
 from simulations.phantoms.population import CHEST_FINDINGS, HEAD_FINDINGS, Population
-from simulations.phantoms.public import hospitals_of
+from simulations.phantoms.public import hospitals_of, public_hospital
 from simulations.phantoms.report import region_of, regions_of, report
 
 _SIDELESS = frozenset({"none", "cardiomegaly", "lesions", "ventriculomegaly"})
@@ -54,6 +54,12 @@ def cohort(population: str, patients: int, seed: int) -> list[tuple[Patient, Pop
     chosen = hospitals_of(population)
     rng = np.random.default_rng(seed)
     return [(draw_patient(rng, here), here) for here in (chosen[i % len(chosen)] for i in range(patients))]
+
+
+def cohort_of_hospitals(numbers: Iterable[int], patients: int, seed: int) -> list[tuple[Patient, Population]]:
+    """So many patients of each of these hospitals, one hospital after another (`public_hospital`)."""
+    rng = np.random.default_rng(seed)
+    return [(draw_patient(rng, here), here) for here in map(public_hospital, numbers) for _ in range(patients)]
 
 
 def render_cohort(

@@ -2,6 +2,7 @@
 PYTHON ?= python3.11
 BIN := .venv/bin
 STAMP := .venv/.fedm2g-installed
+NEAR_ARMS := public-longer,alone-hospital-xray,alone-hospital-ct,alone-hospital-mri,alone-hospital-university,federated-8
 ROOMS := fedm2g.py medm2g privacy protocol client server simulations
 
 .PHONY: setup lint format test demo check faults twin deployment bench results tasks stubs constraints clean
@@ -48,6 +49,9 @@ results: $(STAMP)
 	$(BIN)/fedm2g simulate studies/demo.toml --compare --out runs/compared
 	cp runs/compared/comparison.md docs/results.md
 	cp runs/compared/comparison.png docs/comparison.png
+	$(BIN)/fedm2g simulate studies/near.toml --compare --arms $(NEAR_ARMS) --out runs/compared-near
+	sed 's/(comparison.png)/(comparison-near.png)/' runs/compared-near/comparison.md > docs/results-near.md
+	cp runs/compared-near/comparison.png docs/comparison-near.png
 
 # What the demo's generator can do, on patients of the university hospital that no site of it holds; specialists learn
 # from a thousand others of the same hospital.

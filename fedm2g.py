@@ -92,6 +92,7 @@ def simulate(
     compare: Annotated[
         bool, typer.Option("--compare", help="Against each site alone, other ε, no privacy, and pooled data.")
     ] = False,
+    arms: Annotated[str, typer.Option(help="Of --compare: only these, by name, joined by commas.")] = "",
     as_json: Json = False,
 ) -> None:
     """Run a whole study on this machine: build its sites, train, evaluate, report."""
@@ -100,10 +101,12 @@ def simulate(
 
     found = read_study(study, private=True)  # a mistake in it is told before anything heavy is loaded
     keep_freed_memory()
+    if arms and not compare:
+        raise typer.BadParameter("--arms chooses among those of --compare: give both.")
     if compare:
         if data is not None or engine is Engine.ray or privacy is Switch.off:
             raise typer.BadParameter("--compare is for phantoms on the local engine, with privacy as the study says.")
-        _compare(study, out or Path("runs") / f"{found.name}-compared", resume=resume, as_json=as_json)
+        _compare(study, out or Path("runs") / f"{found.name}-compared", arms=arms, resume=resume, as_json=as_json)
         return
     from simulations.simulate import Simulation
     from simulations.simulate import simulate as run
@@ -119,12 +122,13 @@ def simulate(
         _print_json(summary)
 
 
-def _compare(study: Path, out: Path, *, resume: bool, as_json: bool) -> None:
+def _compare(study: Path, out: Path, *, arms: str, resume: bool, as_json: bool) -> None:
     from simulations.compare.page import write_page
     from simulations.compare.run import Comparison, compare
 
     with _progress(as_json) as progress:
-        result = compare(Comparison(study, out, resume=resume), progress=progress)
+        only = tuple(name.strip() for name in arms.split(",") if name.strip())
+        result = compare(Comparison(study, out, resume=resume, only=only), progress=progress)
     page = write_page(out, result)
     if as_json:
         _print_json(result)

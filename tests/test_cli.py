@@ -14,6 +14,7 @@ import fedm2g
 from protocol.offline import OFFLINE
 
 ROOT = Path(__file__).resolve().parent.parent
+DEMO = ROOT / "studies" / "demo.toml"
 
 
 def _run(*words: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
@@ -39,6 +40,11 @@ def test_help_documents_the_exit_codes() -> None:
         (["simulate", "absent.toml"], 3, "There is no study at"),
         (["simulate", "broken.toml"], 3, "not valid TOML"),
         (["simulate", "odd.toml"], 3, "In the study, "),
+        (
+            ["simulate", str(DEMO), "--compare", "--arms", "alone-x", "--out", "made"],
+            3,
+            "There is no arm alone-x: choose",
+        ),
         (["generate", "absent-folder", "--to", "xray"], 3, "generator folder or the word"),
         (["evaluate", "absent-folder", "--data", "."], 3, "generator folder or the word"),
         (["site", "status", "--dir", "absent"], 3, ""),
@@ -54,7 +60,14 @@ def test_an_unusable_input_is_one_sentence(tmp_path: Path, words: list[str], cod
 
 
 @pytest.mark.parametrize(
-    "words", [["simulate", "--engine", "warp"], ["generate", "shipped"], ["nonsense"], ["generate"]]
+    "words",
+    [
+        ["simulate", "--engine", "warp"],
+        ["simulate", "--arms", "federated-8"],
+        ["generate", "shipped"],
+        ["nonsense"],
+        ["generate"],
+    ],
 )
 def test_wrong_usage_exits_with_two(words: list[str]) -> None:
     done = _run(*words)

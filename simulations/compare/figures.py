@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from statistics import fmean
+from statistics import fmean, stdev
 from typing import Any
 
 from simulations.compare.arms import POOLED, Kind
@@ -27,7 +27,8 @@ class Claim:
 
 
 def claims(result: Mapping[str, Any], *, private: str = "federated-8") -> list[Claim]:
-    """Those that can be asked of the arms that were run. Fréchet: lower is better; accuracy: higher is."""
+    """Those that can be asked of the arms that were run. Fréchet: lower is better; accuracy: higher is. Behind the best
+    of the others stands the deviation, over sampling seeds, of the difference from it."""
     arms = result["arms"]
     found: list[Claim] = []
     for flow in arms[BEFORE]["flows"]:
@@ -41,17 +42,23 @@ def claims(result: Mapping[str, Any], *, private: str = "federated-8") -> list[C
             other = _mean(arms, "federated-open", flow, "frechet")
             found.append(_at_most(flow, "price of privacy", ours, other, PRICE_OF_PRIVACY))
         alone = [name for name, arm in arms.items() if arm.get("kind") == Kind.alone and arm["max_epsilon"] is not None]
-        for measure, better in (("frechet", min), ("finding_accuracy", max)):
-            own = _mean(arms, private, flow, measure)
+        for measure in ("frechet", "finding_accuracy"):
+            own = _values(arms, private, flow, measure)
             for claim, names in (("better than every site alone", alone), ("better than public", _public(arms))):
-                others = [_mean(arms, name, flow, measure) for name in names]
-                known = [value for value in others if value is not None]
-                if own is not None and known:
-                    best = better(known)
-                    holds = own < best if measure == "frechet" else own > best
+                known = [values for name in names if (values := _values(arms, name, flow, measure))]
+                if own and known:
                     label = f"{claim} ({'appearance' if measure == 'frechet' else 'meaning'})"
-                    found.append(Claim(flow, label, holds, f"{short(own)} against {short(best)}"))
+                    found.append(_better(flow, label, own, known, lower=measure == "frechet"))
     return found
+
+
+def _better(flow: str, claim: str, own: list[float], others: list[list[float]], *, lower: bool) -> Claim:
+    best = (min if lower else max)(others, key=fmean)
+    holds = fmean(own) < fmean(best) if lower else fmean(own) > fmean(best)
+    numbers = f"{short(fmean(own))} against {short(fmean(best))}"
+    if len(own) == len(best) > 1:
+        numbers += f" ± {short(stdev(a - b for a, b in zip(own, best, strict=True)))}"
+    return Claim(flow, claim, holds, numbers)
 
 
 def _public(arms: Mapping[str, Any]) -> list[str]:
@@ -65,8 +72,13 @@ def _at_most(flow: str, claim: str, ours: float | None, other: float | None, fac
 
 
 def _mean(arms: Mapping[str, Any], name: str, flow: str, measure: str) -> float | None:
-    values = arms[name]["flows"].get(flow, {}).get(measure, [])
+    values = _values(arms, name, flow, measure)
     return fmean(values) if values else None
+
+
+def _values(arms: Mapping[str, Any], name: str, flow: str, measure: str) -> list[float]:
+    """One for each sampling seed; none where it was not measured."""
+    return list(arms[name]["flows"].get(flow, {}).get(measure, []))
 
 
 def short(value: float) -> str:

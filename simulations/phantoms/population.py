@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
+from typing import Any
 
 CHEST_FINDINGS: tuple[str, ...] = ("nodule", "consolidation", "effusion", "cardiomegaly", "pneumothorax")
 HEAD_FINDINGS: tuple[str, ...] = ("tumour", "bleed", "lesions", "ventriculomegaly")
@@ -60,7 +61,7 @@ class Population:
     """Which house style the reports are written in (0 mixes all)."""
 
 
-POPULATIONS: dict[str, Population] = {
+_UNUSUAL: dict[str, Population] = {
     population.name: population
     for population in (
         Population(
@@ -117,3 +118,28 @@ POPULATIONS: dict[str, Population] = {
         ),
     )
 }
+
+
+def _half_way(value: Any, usual: Any) -> Any:
+    """Numbers, or tuples of them, half as far from the usual ones."""
+    if isinstance(value, tuple):
+        return tuple(_half_way(own, other) for own, other in zip(value, usual, strict=True))
+    return (value + usual) / 2
+
+
+def _nearer(population: Population, name: str) -> Population:
+    """The same hospital, half as unusual: about where the middle of the public ones lies (`public.py`)."""
+    own, usual = population.scanner, Scanner()
+    scanner = Scanner(**{f.name: _half_way(getattr(own, f.name), getattr(usual, f.name)) for f in fields(Scanner)})
+    numbers = ("healthy", "chest_weights", "head_weights", "size_shift", "spread", "lung_shift", "head_shift")
+    plain = Population(name=name)
+    nearer = {number: _half_way(getattr(population, number), getattr(plain, number)) for number in numbers}
+    return replace(population, name=name, scanner=scanner, **nearer)
+
+
+POPULATIONS: dict[str, Population] = _UNUSUAL | {
+    (near := name.replace("hospital-", "near-")): _nearer(population, near)
+    for name, population in _UNUSUAL.items()
+    if name.startswith("hospital-")
+}
+"""By name: the referee's of once, the demo's four hospitals, and each of these half as unusual."""

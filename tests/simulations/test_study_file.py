@@ -42,3 +42,12 @@ def test_the_study_to_copy_is_one_that_a_real_consortium_takes() -> None:
     study = Study.read(STUDIES / "two-hospitals.toml")
     assert study.federation.release_grid_seconds > 0 and all(site.private for site in study.sites)
     assert not any(site.population for site in study.sites)
+
+
+def test_the_study_of_a_small_shift_is_the_demo_at_nearer_hospitals() -> None:
+    demo, near = (Study.read(STUDIES / f"{name}.toml") for name in ("demo", "near"))
+    sites = tuple(
+        site.model_copy(update={"population": site.population.replace("hospital-", "near-")}) for site in demo.sites
+    )
+    told = {"name": near.name, "description": near.description}
+    assert near == demo.model_copy(update={"sites": sites} | told) != demo.model_copy(update=told)

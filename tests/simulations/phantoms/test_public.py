@@ -32,6 +32,16 @@ def test_public_hospitals_are_the_same_every_time_and_their_patients_come_in_tur
     assert people == cohort("public", 2 * PUBLIC_HOSPITALS, seed=5)
 
 
+def test_a_near_hospital_is_half_as_unusual_as_its_original_and_nearer_to_the_public_ones() -> None:
+    unusual, near = (POPULATIONS[f"{prefix}-university"] for prefix in ("hospital", "near"))
+    assert near.size_shift == unusual.size_shift / 2 and near.healthy == (unusual.healthy + 0.3) / 2
+    assert near.scanner.mri_field == pytest.approx((unusual.scanner.mri_field + 1) / 2)
+    assert near.scanner.ct_noise_hu == (14.0, 24.0) and near.wording == unusual.wording
+    for key in ("xray_energy", "xray_scatter", "xray_gamma", "mri_field", "mri_bias", "mri_echo", "ct_blur"):
+        middle = np.mean([getattr(hospital.scanner, key) for hospital in public_hospitals()])
+        assert abs(getattr(near.scanner, key) - middle) < abs(getattr(unusual.scanner, key) - middle), key
+
+
 @pytest.mark.parametrize("key", ["xray_energy", "xray_gamma", "mri_field", "mri_bias", "ct_blur"])
 def test_the_hospitals_of_a_study_lie_among_the_public_ones(key: str) -> None:
     """Otherwise a style would have to reach where no public hospital was."""

@@ -61,7 +61,7 @@ class Population:
     """Which house style the reports are written in (0 mixes all)."""
 
 
-_UNUSUAL: dict[str, Population] = {
+_ORIGINALS: dict[str, Population] = {
     population.name: population
     for population in (
         Population(
@@ -137,9 +137,9 @@ def _nearer(population: Population, name: str) -> Population:
     return replace(population, name=name, scanner=scanner, **nearer)
 
 
-POPULATIONS: dict[str, Population] = _UNUSUAL | {
+POPULATIONS: dict[str, Population] = _ORIGINALS | {
     (near := name.replace("hospital-", "near-")): _nearer(population, near)
-    for name, population in _UNUSUAL.items()
+    for name, population in _ORIGINALS.items()
     if name.startswith("hospital-")
 }
-"""By name: the referee's of once, the demo's four hospitals, and each of these half as unusual."""
+"""By name: `referee`, of whose reports the features are, the demo's four hospitals, and these half as unusual."""

@@ -49,7 +49,8 @@ def _arms(result: Mapping[str, Any]) -> list[str]:
 def _claims(result: Mapping[str, Any]) -> list[str]:
     rows = [["claim", "flow", "holds", "numbers"], ["---"] * 4]
     rows += [[claim.claim, claim.flow, "yes" if claim.holds else "**no**", claim.numbers] for claim in claims(result)]
-    return [f"| {' | '.join(row)} |" for row in rows]
+    how = "Behind ±: the deviation, over sampling seeds, of the difference between the two."
+    return [how, "", *(f"| {' | '.join(row)} |" for row in rows)]
 
 
 def _cell(figures: Mapping[str, Any]) -> str:

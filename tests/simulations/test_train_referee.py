@@ -3,7 +3,8 @@
 import pytest
 
 from medm2g.metrics.referee import Referee
-from simulations.phantoms import IMAGE_FLOWS, cohort, render_cohort
+from simulations import train_encoder, train_referee
+from simulations.phantoms import IMAGE_FLOWS, PUBLIC_HOSPITALS, cohort, render_cohort
 from simulations.train_referee import accuracy, labelled
 
 
@@ -16,3 +17,9 @@ def test_findings_are_read_whosever_images_they_are(population: str) -> None:
 
     assert set(shares) == set(IMAGE_FLOWS)
     assert min(shares.values()) > 0.9, shares
+
+
+def test_neither_pre_training_nor_the_image_features_have_the_referee_s_hospitals() -> None:
+    ours = set(range(train_referee.FIRST_HOSPITAL, train_referee.FIRST_HOSPITAL + 800))
+    features = set(range(train_encoder.FIRST_HOSPITAL, train_encoder.FIRST_HOSPITAL + 800))
+    assert not ours & (features | set(range(PUBLIC_HOSPITALS)))

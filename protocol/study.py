@@ -80,7 +80,10 @@ class StageSpec(Terms):
     learning_rate: Annotated[float, Field(gt=0)] = 1e-3
     """Of the server optimizer; decays linearly to `final_learning_rate_fraction` over the stage."""
     local_learning_rate: Annotated[float, Field(gt=0)] = 0.1
-    """Of local SGD; used only where steps_per_round > 1."""
+    """Of the local optimizer; used only where steps_per_round > 1. With `sgd` as the server's optimizer and the same
+    rate there, a round is FedAvg: the server moves by the mean of the sites' moves."""
+    local_optimizer: Literal["sgd", "adam"] = "sgd"
+    """How a site follows its gradients where steps_per_round > 1. Adam's moments begin anew in every round."""
     clipping_norm: Annotated[float, Field(gt=0)] = 1.0
     """C, in units of gradient norm; fixed beforehand on public patients."""
     sampling_probability: Annotated[float, Field(gt=0, le=1)] = 0.1
@@ -95,6 +98,12 @@ class StageSpec(Terms):
     flow_rates: Mapping[str, Annotated[float, Field(gt=0)]] = {}
     """Factors of `learning_rate` for the groups of flows, 1 where none is given: post-processing, free of privacy cost.
     With `normalised_sgd` every group moves equally far otherwise, whatever its flow needs."""
+
+    @model_validator(mode="after")
+    def _several_steps(self) -> Self:
+        if self.local_optimizer == "adam" and self.steps_per_round == 1:
+            raise ValueError("`local_optimizer` adam needs `steps_per_round` above 1: one step of it is a sign")
+        return self
 
 
 class PrivacyTerms(Terms):

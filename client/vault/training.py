@@ -28,6 +28,7 @@ from client.vault.feature_cache import FeatureCache
 from client.vault.features import FeatureBuilder
 from client.vault.generators import SharedGenerator, shared_generator
 from client.vault.groups import HeldGroups
+from client.vault.local_steps import local_steps
 from client.vault.spending import epsilon_so_far
 from client.vault.watch import RoundWatch, watched
 from medm2g.stages import build_stage
@@ -53,7 +54,7 @@ class RoundRelease:
     """All that a round may hand out."""
 
     updates: dict[str, dict[str, np.ndarray]]
-    """By group: minus the noised mean gradient, or the move of local SGD over its rate."""
+    """By group: minus the noised mean gradient, or the move of several local steps over their rate."""
     event_digest: str
     """The ledger's head with the entry under which it was reserved, `NUMBER:DIGEST`."""
     metrics: dict[str, float]
@@ -120,7 +121,7 @@ class Trainer:
                 event_digest = str(self._ledger.head())
                 started = time.perf_counter()
                 heeding = watched(honouring(loss, self._opt_outs), self._watch)
-                update = _steps(mechanism, heeding, parameters, stage, self._watch)
+                update = local_steps(mechanism, heeding, parameters, stage, on_step=self._watch.step_taken)
                 self.training_seconds += time.perf_counter() - started
                 yield RoundRelease(
                     updates={name: {key: update[key] for key in arrays} for name, arrays in groups.items()},
@@ -248,29 +249,6 @@ class Trainer:
             patient_stream=PatientStream(self._keys.stream_key, **place),  # type: ignore[arg-type]
             context=context,
         )
-
-
-def _steps(
-    mechanism: Mechanism | NonPrivateMechanism,
-    loss: PatientLoss,
-    parameters: dict[str, Tensor],
-    stage: StageSpec,
-    watch: RoundWatch,
-) -> dict[str, np.ndarray]:
-    """The round's update: one step's gradient, or the sum of `steps_per_round` gradients along local SGD; negated.
-
-    Local SGD moves by `local_learning_rate` times each gradient, so (new - old) / rate is minus their sum.
-    """
-    total: dict[str, Tensor] = {}
-    for step in range(stage.steps_per_round):
-        gradient = mechanism.step(parameters, loss).values
-        watch.step_taken()
-        total = {name: total[name] + value for name, value in gradient.items()} if total else dict(gradient)
-        if step + 1 < stage.steps_per_round:
-            parameters = {
-                name: value - stage.local_learning_rate * gradient[name].to(value) for name, value in parameters.items()
-            }
-    return {name: -value.to(torch.float32).numpy() for name, value in total.items()}
 
 
 def _parameters(groups: Mapping[str, Mapping[str, np.ndarray]], shared: SharedGenerator) -> dict[str, Tensor]:

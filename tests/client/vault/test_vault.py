@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from client.records.store import RecordStore
 from client.vault import training
@@ -247,11 +249,16 @@ def test_on_a_ledger_that_is_an_old_copy_no_study_is_approved(
     assert vault._approvals.digests() == (first.digest(version=VERSION),)
 
 
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
 def test_with_several_local_steps_the_update_is_the_move_over_its_rate(
-    make_site: MakeSite, make_study: MakeStudy, make_request: MakeRequest, monkeypatch: pytest.MonkeyPatch
+    optimizer: str,
+    make_site: MakeSite,
+    make_study: MakeStudy,
+    make_request: MakeRequest,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    stages = [{"name": "align", "rounds": 1, "steps_per_round": 3, "local_learning_rate": 0.5}]
-    study = make_study(stages=stages)
+    local = {"steps_per_round": 3, "local_learning_rate": 0.5, "local_optimizer": optimizer}
+    study = make_study(stages=[{"name": "align", "rounds": 1, **local}])
     vault = make_site().vault()
     vault.approve(study)
     gradients, starts = [], []
@@ -268,9 +275,24 @@ def test_with_several_local_steps_the_update_is_the_move_over_its_rate(
     update = reply.updates["alignment/xray"]
     assert len(gradients) == 3
     for name, array in update.items():
-        end = starts[2][name] - 0.5 * gradients[2][name]
-        assert np.allclose(array, ((end - starts[0][name]) / 0.5).numpy(), atol=1e-3)
+        ends = _moved(optimizer, starts[0][name], [gradient[name] for gradient in gradients])
+        for start, end in zip(starts[1:], ends, strict=False):  # where each step begins, the one before has ended
+            assert torch.allclose(start[name], end, atol=1e-4)
+        assert np.allclose(array, ((ends[-1] - starts[0][name]) / 0.5).numpy(), atol=1e-3)
     assert vault._ledger.events()[study.digest(version=VERSION)][0].steps == 3
+
+
+def _moved(optimizer: str, start: torch.Tensor, gradients: list[torch.Tensor]) -> list[torch.Tensor]:
+    """Where torch's own optimizer of that name arrives, step by step."""
+    value = start.double().clone().requires_grad_()
+    kinds = {"sgd": torch.optim.SGD, "adam": partial(torch.optim.Adam, betas=(0.9, 0.99), eps=1e-12)}
+    own = kinds[optimizer]([value], lr=0.5)
+    ends = []
+    for gradient in gradients:
+        value.grad = gradient.double()
+        own.step()
+        ends.append(value.detach().float())
+    return ends
 
 
 def test_a_reply_leaves_on_the_public_time_grid(

@@ -28,6 +28,8 @@ class Strip:
 
     title: str
     images: Images
+    record: bool = False
+    """Whether they are a patient's, not generated."""
 
 
 @dataclass(frozen=True)

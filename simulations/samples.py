@@ -27,9 +27,10 @@ class SampleBook:
         self.settings = settings
         self.seed = seed
 
-    def tasks(self, before: Generator, after: Generator) -> list[TaskSamples]:
-        """The five tasks, those for which something is held out."""
-        pipelines = {"before": AnyToAnyPipeline(before), "after": AnyToAnyPipeline(after)}
+    def tasks(self, after: Generator, *, before: Generator | None = None) -> list[TaskSamples]:
+        """The five tasks, those for which something is held out; of `before` text to image only."""
+        pipelines = {"before": AnyToAnyPipeline(before)} if before is not None else {}
+        pipelines["after"] = AnyToAnyPipeline(after)
         tasks = [self._text_to_image(pipelines, flow) for flow in after.image_flows if flow in self.held_out.flows]
         tasks += [self._report_generation(pipelines["after"])] if self.held_out.reports else []
         tasks += self._translations(pipelines["after"], TRANSLATIONS, "MRI–CT translation")
@@ -39,7 +40,7 @@ class SampleBook:
     def _text_to_image(self, pipelines: Mapping[str, AnyToAnyPipeline], flow: str) -> TaskSamples:
         held = self.held_out.flows[flow]
         prompts = list(held.prompts[:COLUMNS])
-        strips = [Strip("held-out", held.images[:COLUMNS])]
+        strips = [Strip("held-out", held.images[:COLUMNS], record=True)]
         for when, pipeline in pipelines.items():
             strips.append(Strip(f"generated, {when}", self._images(pipeline, [flow], prompts=prompts)[flow]))
         first = prompts[0] if prompts else ""
@@ -69,7 +70,11 @@ class SampleBook:
         given = np.stack([pair.images[source] for pair in pairs])
         made = self._images(pipeline, [target], sources={source: torch.as_tensor(given)[:, None]})[target]
         truth = np.stack([pair.images[target] for pair in pairs])
-        strips = [Strip(f"source, {source}", given), Strip(f"generated {target}", made), Strip(f"true {target}", truth)]
+        strips = [
+            Strip(f"source, {source}", given, record=True),
+            Strip(f"generated {target}", made),
+            Strip(f"true {target}", truth, record=True),
+        ]
         return TaskSamples(f"{title}: {source} to {target}", strips=strips)
 
     def _unconditional(self, pipeline: AnyToAnyPipeline) -> TaskSamples:

@@ -93,13 +93,13 @@ def show(
     from simulations.text_memory import RememberingTextEncoder
 
     encoder = RememberingTextEncoder()
-    opened = [settings.opened(folder, text_encoder=encoder) for folder in (before, after)]
+    first, last = (settings.opened(folder, text_encoder=encoder) for folder in (before, after))
     book = SampleBook(held_out, settings, seed=outcome.study.training.seed)
     counts = sorted({len(flow.images) for flow in held_out.flows.values()})
     number = "–".join(str(count) for count in sorted({counts[0], counts[-1]})) if counts else "no"
     kind = "phantoms" if held_out.invented else "records of patients"
     showing = Showing(
-        tasks=book.tasks(*opened),
+        tasks=book.tasks(last, before=first),
         invented=held_out.invented,
         held_out_note=f"{number} held-out {kind} with as many generated",
         seeds=len(settings.sampling_seeds),

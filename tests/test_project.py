@@ -134,9 +134,9 @@ def test_the_wheel_holds_the_rooms_and_nothing_else(tmp_path: Path) -> None:
 def test_every_door_sharpens_by_as_much_where_nobody_says() -> None:
     import inspect
 
-    import fedm2g
     from medm2g.sampling import GUIDANCE
     from server.service.wish import Wish
+    from simulations import commands
 
-    asked = inspect.signature(fedm2g.generate).parameters["guidance_scale"].default
+    asked = inspect.signature(commands.generate).parameters["guidance_scale"].default
     assert asked == GUIDANCE == Wish.model_fields["guidance_scale"].default

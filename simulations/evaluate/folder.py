@@ -20,15 +20,17 @@ from medm2g.metrics.referee import Referee
 from medm2g.sampling import AnyToAnyPipeline
 from medm2g.threads import one_thread
 from protocol.study import DEFAULT_FLOWS, SiteSpec, StageSpec, Study
+from simulations.contact_sheets import write_sheets
 from simulations.errors import InputInvalid
-from simulations.evaluate import images, meaning, reports, translations, utility
+from simulations.evaluate import images, meaning, recognition, reports, translations, utility
 from simulations.evaluate.pathways import SEEDS, SILENT, pathway_figures
 from simulations.evaluate.specialists import specialist_figures
 from simulations.evaluation import FEWEST, EvaluationSettings, OmniscientReferee
 from simulations.folder_store import folder_store
 from simulations.generators import open_generator
-from simulations.held_out import HeldOut
+from simulations.held_out import HeldOut, Images
 from simulations.held_out_records import HeldOutRecords
+from simulations.samples import SampleBook
 
 MOST_PER_FLOW = 256
 BY_LOOK = "image_features"
@@ -53,6 +55,8 @@ class EvaluateOptions:
     """Whether each way between flows is silenced in turn (`pathways.py`)."""
     specialists: Path | None = None
     """Records of other patients, from which a paired U-Net learns each translation (`specialists.py`)."""
+    sheets: Path | None = None
+    """Folder to draw contact sheets into (`contact_sheets.py`)."""
     referee_folder: Path = SHIPPED
 
 
@@ -103,6 +107,9 @@ def evaluate_folder(options: EvaluateOptions, *, progress: Progress) -> dict[str
         figures["pathways"] = pathway_figures(
             bench.generator, bench.judge, seed=options.seed, on_turn=lambda: progress.advance(turns)
         )
+    if options.sheets is not None:
+        book = SampleBook(bench.held_out, bench.settings, seed=options.seed)
+        write_sheets(book.tasks(bench.generator), options.sheets)
     return figures
 
 
@@ -152,12 +159,14 @@ def _flows(bench: _Bench) -> dict[str, dict[str, Any]]:
     pipeline, anchors = bench.pipeline, build_anchors(generator.text_encoder)
     bar = bench.progress.add_task("judging images", total=len(generator.image_flows))
     figures: dict[str, dict[str, Any]] = {flow: {"records": 0, "frechet": None} for flow in generator.flows}
+    drawn: dict[str, Images] = {}
     for flow in generator.image_flows:
         held, own = held_out.flows.get(flow), figures[flow]
         if held is None or len(held.images) < FEWEST:
             own |= {"records": 0 if held is None else len(held.images), "reason": held_out.missing.get(flow, TOO_FEW)}
         else:
             made = bench.judge.generate_images(pipeline, flow, held.prompts, seed=options.seed)
+            drawn[flow] = made
             own |= {"records": len(held.images)} | images.image_figures(flow, held.images, made, bench.encoders)
             own["frechet"] = own["encoders"][BY_LOOK]["frechet"]
             own["unprompted"] = _unprompted_distance(bench, flow)
@@ -165,6 +174,9 @@ def _flows(bench: _Bench) -> dict[str, dict[str, Any]]:
             own["utility"] = utility.utility_figures(flow, held, made, seed=options.seed)
             own["retrieval"] = meaning.retrieval_figures(generator, flow, list(held_out.reports), anchors)
         bench.progress.advance(bar)
+    real = {flow: held.images for flow, held in held_out.flows.items()}
+    for flow, recognised in recognition.recognition_figures(real, drawn, seed=options.seed).items():
+        figures[flow]["recognised"] = recognised
     return figures
 
 

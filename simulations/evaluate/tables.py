@@ -31,16 +31,27 @@ def _appearance(figures: Mapping[str, Any]) -> Table:
 
 def _meaning(figures: Mapping[str, Any]) -> Table:
     shown = Table(
-        "flow", "AUROC made", "real", "side made", "real", "trained on made", "on real", "on both", "own report first"
+        "flow",
+        "recognised made",
+        "real",
+        "AUROC made",
+        "real",
+        "side made",
+        "real",
+        "trained on made",
+        "on real",
+        "on both",
+        "own report first",
     )
-    shown.title = "Meaning: findings read by a frozen classifier; classifiers taught by what was made; retrieval"
+    shown.title = "Meaning: taken for its modality; findings, by a frozen classifier; classifiers taught; retrieval"
     for flow, values in figures["flows"].items():
         findings, utility = values.get("findings", {}), values.get("utility", {})
-        retrieval = values.get("retrieval", {})
-        if "made" in findings or "made" in utility or "image_to_text" in retrieval:
+        retrieval, recognised = values.get("retrieval", {}), values.get("recognised", {})
+        if any("made" in found for found in (findings, utility, recognised)) or "image_to_text" in retrieval:
+            known = [recognised.get(who, {}).get("as_modality") for who in ("made", "real")]
             read = [findings.get(who, {}).get(what) for what in ("mean_auroc", "mean_side") for who in ("made", "real")]
             taught = [utility.get(name) for name in ("made", "real", "real_and_made")]
-            shown.add_row(flow, *map(_short, [*read, *taught, retrieval.get("image_to_text", {}).get(1)]))
+            shown.add_row(flow, *map(_short, [*known, *read, *taught, retrieval.get("image_to_text", {}).get(1)]))
     return shown
 
 

@@ -112,16 +112,24 @@ def _words(found: Figures) -> str:
 def _text_to_image(figures: Figures) -> list[list[str]]:
     task, rows = "text to image", []
     for flow, values in figures["flows"].items():
-        findings = values.get("findings", {})
-        if "made" in findings:
-            made, real = (_read(findings[who]) for who in ("made", "real"))
-            own = f"Fréchet {_distance(values['frechet'])}, {made}"
-            rows.append([task, f"{TEXT} → {flow}", own, f"records: {real}", PAPER[task]])
+        if "encoders" in values:
+            own = ", ".join([f"Fréchet {_with_interval(values)}", *_read(values, "made")])
+            beside = ", ".join(_read(values, "real"))
+            rows.append([task, f"{TEXT} → {flow}", own, f"records: {beside}" if beside else "", PAPER[task]])
     return rows
 
 
-def _read(found: Figures) -> str:
-    return f"AUROC {_short(found['mean_auroc'])}, side {_short(found['mean_side'])}"
+def _read(values: Figures, who: str) -> list[str]:
+    """What classifiers see in images of that kind, as far as any could be asked."""
+    known, found = values.get("recognised", {}).get(who), values.get("findings", {}).get(who)
+    read = [f"taken for its modality {known['as_modality']:.3f}"] if known else []
+    return read + ([f"AUROC {_short(found['mean_auroc'])}, side {_short(found['mean_side'])}"] if found else [])
+
+
+def _with_interval(values: Figures) -> str:
+    """The distance by the first encoder and its 95 % interval."""
+    low, high = next(iter(values["encoders"].values()))["frechet_interval"]
+    return f"{_distance(values['frechet'])} ({_distance(low)} to {_distance(high)})"
 
 
 def _unprompted(figures: Figures) -> list[list[str]]:

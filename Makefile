@@ -5,7 +5,7 @@ STAMP := .venv/.fedm2g-installed
 NEAR_ARMS := public-longer,alone-hospital-xray,alone-hospital-ct,alone-hospital-mri,alone-hospital-university,federated-8
 ROOMS := fedm2g.py medm2g privacy protocol client server simulations
 
-.PHONY: setup lint format test demo check faults twin deployment bench results tasks stubs constraints clean
+.PHONY: setup lint format test demo check faults twin deployment bench results tasks corpus stubs constraints clean
 
 setup: $(STAMP)
 
@@ -60,6 +60,10 @@ tasks: $(STAMP)
 	$(BIN)/fedm2g phantoms --out runs/tasks --patients 600 --seed 90001 --population hospital-university
 	$(BIN)/fedm2g phantoms --out runs/specialists --patients 1000 --seed 90002 --population hospital-university
 	$(BIN)/fedm2g evaluate runs/demo/generator --data runs/tasks --specialists runs/specialists --pathways --page docs/tasks.md
+
+# What a federation without privacy reaches on the real images beside the repository; contact sheets of what it makes.
+corpus: $(STAMP)
+	$(BIN)/python -m simulations.real_corpus ../shared/corpus
 
 stubs: $(STAMP)
 	$(BIN)/python -m grpc_tools.protoc -I . --python_out=. --pyi_out=. --grpc_python_out=. protocol/vault.proto

@@ -17,7 +17,7 @@ from simulations.held_out import Images
 
 FEWEST = 32
 """Records of a flow that teach what it looks like, and as many that test."""
-STEPS = 400
+STEPS = 200
 _BATCH = 32
 _ANY = "any"
 """The classifier's only flow: it is not told which one an image is of."""

@@ -1,0 +1,86 @@
+"""What a federation reaches on real images, without privacy: python -m simulations.real_corpus DATA
+
+A fifth of the patients of every source is held out before anybody trains (patients whom the source does not name are
+clusters or neighbours in its files, see the corpus' own page). The study trains on the rest; `fedm2g evaluate`
+compares what the generator makes with what was held out. Contact sheets show generated images only.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import hashlib
+import shutil
+import tempfile
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from rich.progress import Progress
+
+from simulations.evaluate.folder import EvaluateOptions, evaluate_folder
+from simulations.evaluate.tasks import tasks_page
+from simulations.evaluation import EvaluationSettings
+from simulations.simulate import Simulation, simulate
+
+STUDY = Path(__file__).resolve().parents[1] / "studies" / "corpus-open.toml"
+HELD_OUT = 0.2
+Row = Mapping[str, str]
+
+
+def held_out_patients(rows: Iterable[Row]) -> frozenset[str]:
+    """A fifth of the patients of every source, at least one, the same every time."""
+    members: dict[str, set[str]] = defaultdict(set)
+    for row in rows:
+        members[row["source"]].add(row["patient_id"])
+    held: set[str] = set()
+    for patients in members.values():
+        order = sorted(patients, key=lambda name: hashlib.sha256(f"corpus {name}".encode()).digest())
+        held |= set(order[: max(1, round(HELD_OUT * len(order)))])
+    return frozenset(held)
+
+
+def part_of(data: Path, rows: Iterable[Row], folder: Path) -> Path:
+    """An image folder of these rows, their pictures copied. Returns it."""
+    folder.mkdir(parents=True)
+    kept = [{**row, "path256": ""} for row in rows]
+    for row in kept:
+        (folder / row["path"]).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(data / row["path"], folder / row["path"])
+    with (folder / "index.csv").open("w", encoding="utf-8", newline="") as stream:
+        writer = csv.DictWriter(stream, fieldnames=list(kept[0]))
+        writer.writeheader()
+        writer.writerows(kept)
+    return folder
+
+
+def main() -> None:
+    """See the module's docstring."""
+    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    arguments.add_argument("data", type=Path, help="Image folder with index.csv: the corpus.")
+    arguments.add_argument("--page", type=Path, default=Path("docs/corpus.md"))
+    arguments.add_argument("--sheets", type=Path, default=Path("docs/sheets"))
+    arguments.add_argument("--out", type=Path, default=Path("runs/corpus-open"))
+    options = arguments.parse_args()
+    with (options.data / "index.csv").open(encoding="utf-8-sig", newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    held = held_out_patients(rows)
+    with tempfile.TemporaryDirectory() as temporary, Progress() as progress:
+        learnt = part_of(
+            options.data, [row for row in rows if row["patient_id"] not in held], Path(temporary) / "learnt"
+        )
+        kept = part_of(options.data, [row for row in rows if row["patient_id"] in held], Path(temporary) / "held")
+        once = EvaluationSettings(sampling_seeds=(0,))
+        simulate(
+            Simulation(STUDY, data=learnt, out=options.out, privacy=False, public_continued=False, evaluation=once),
+            progress=progress,
+        )
+        figures = evaluate_folder(
+            EvaluateOptions(str(options.out / "generator"), kept, sheets=options.sheets), progress=progress
+        )
+    title = f"Real images: the federation of `studies/{STUDY.name}` on patients whom no site held"
+    options.page.write_text(tasks_page(figures, title=title), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,41 @@
+"""Holding patients of the corpus out: whole ones, of every source, the same every time; their pictures nowhere else."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from simulations.real_corpus import held_out_patients, part_of
+
+ROWS = [
+    {
+        "image_id": f"{source}-{patient}-{n}",
+        "patient_id": f"{source}-{patient}",
+        "source": source,
+        "path": f"{source}/{patient}-{n}.png",
+        "path256": "large.png",
+    }
+    for source, patients in (("many", 20), ("few", 2))
+    for patient in range(patients)
+    for n in range(3)
+]
+
+
+def test_a_fifth_of_every_source_is_held_out_and_whole() -> None:
+    held = held_out_patients(ROWS)
+    assert len([name for name in held if name.startswith("many")]) == 4
+    assert len([name for name in held if name.startswith("few")]) == 1
+    assert held == held_out_patients(reversed(ROWS))
+
+
+def test_a_part_holds_its_own_pictures_and_no_others(tmp_path: Path) -> None:
+    for row in ROWS:
+        (tmp_path / "all" / row["path"]).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "all" / row["path"]).write_bytes(row["image_id"].encode())
+    held = held_out_patients(ROWS)
+    own = [row for row in ROWS if row["patient_id"] in held]
+    folder = part_of(tmp_path / "all", own, tmp_path / "held")
+    pictures = {path.relative_to(folder).as_posix(): path.read_bytes().decode() for path in folder.rglob("*.png")}
+    assert pictures == {row["path"]: row["image_id"] for row in own}
+    text = (folder / "index.csv").read_text(encoding="utf-8")
+    assert "large.png" not in text
+    assert len(text.splitlines()) == 1 + len(own)

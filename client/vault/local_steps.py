@@ -26,7 +26,6 @@ def local_steps(
     loss: PatientLoss,
     parameters: Mapping[str, Tensor],
     stage: StageSpec,
-    *,
     on_step: Callable[[], None],
 ) -> dict[str, np.ndarray]:
     """The round's update: minus one step's gradient, or with several steps the move over `local_learning_rate`.

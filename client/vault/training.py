@@ -121,7 +121,7 @@ class Trainer:
                 event_digest = str(self._ledger.head())
                 started = time.perf_counter()
                 heeding = watched(honouring(loss, self._opt_outs), self._watch)
-                update = local_steps(mechanism, heeding, parameters, stage, on_step=self._watch.step_taken)
+                update = local_steps(mechanism, heeding, parameters, stage, self._watch.step_taken)
                 self.training_seconds += time.perf_counter() - started
                 yield RoundRelease(
                     updates={name: {key: update[key] for key in arrays} for name, arrays in groups.items()},

@@ -63,7 +63,7 @@ def test_a_site_that_joins_at_guide_trains_with_the_same_frozen_groups_as_the_ot
         "alignment/xray": shifted(make_request(study, "align").groups["alignment/xray"]),
         "diffusion/xray": shifted(make_request(study, "diffuse").groups["diffusion/xray"]),
     }
-    real = training._steps
+    real = training.local_steps
     for name, flows in (("north", ("xray", "text")), ("south", ("xray", "ct"))):
         vault = make_site(name, declared_flows=flows).vault()
         vault.approve(study)
@@ -76,7 +76,7 @@ def test_a_site_that_joins_at_guide_trains_with_the_same_frozen_groups_as_the_ot
             return real(*arguments)
 
         with monkeypatch.context() as watched:
-            watched.setattr(training, "_steps", looked)
+            watched.setattr(training, "local_steps", looked)
             request = make_request(study, "guide", site=name, groups=frozen, also=tuple(frozen))
             assert vault.train(request).code is Code.OK
     for group, arrays in frozen.items():
@@ -107,7 +107,7 @@ def test_trained_parameters_begin_where_torch_would_put_them(
     study = make_study(privacy={"enabled": False})
     vault = make_site(allow_non_private=True).vault()
     vault.approve(study)
-    request, real = make_request(study, "guide"), training._steps
+    request, real = make_request(study, "guide"), training.local_steps
     groups = {name: {key: laid_at(array, 4) for key, array in own.items()} for name, own in request.groups.items()}
     begins: set[int] = set()
 
@@ -115,7 +115,7 @@ def test_trained_parameters_begin_where_torch_would_put_them(
         begins.update(value.data_ptr() % 64 for value in parameters.values())
         return real(mechanism, loss, parameters, *others)
 
-    monkeypatch.setattr(training, "_steps", looked)
+    monkeypatch.setattr(training, "local_steps", looked)
     assert vault.train(replace(request, groups=groups)).code is Code.OK
     assert begins == {0}
 

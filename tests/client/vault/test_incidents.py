@@ -36,7 +36,7 @@ def test_a_planted_identifier_reaches_only_the_sites_own_incident_log(
     def broken(*_: Any) -> None:
         raise ValueError(f"cannot read /data/{PLANTED}.dcm")
 
-    monkeypatch.setattr(training, "_steps", broken)
+    monkeypatch.setattr(training, "local_steps", broken)
     with caplog.at_level(logging.DEBUG):
         reply = vault.train(make_request(study, "align"))
     assert reply.code is Code.SITE_FAILED and reply.incident

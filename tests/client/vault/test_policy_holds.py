@@ -86,7 +86,7 @@ def test_no_sequence_of_requests_makes_the_vault_exceed_its_policy(
         def pseudonyms(self) -> list[str]:
             return [f"pseudonym-{number:03d}" for number in range(12)]
 
-    monkeypatch.setattr(training, "_steps", no_training)
+    monkeypatch.setattr(training, "local_steps", no_training)
     monkeypatch.setattr(Trainer, "_stage", lambda *_: (NoPatients(), None))
     studies = {
         name: make_study(**{"name": name, "sites": [SITE], "stages": STAGES} | terms) for name, terms in STUDIES.items()

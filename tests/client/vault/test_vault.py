@@ -134,7 +134,7 @@ def test_a_round_that_died_is_charged_and_draws_on_the_spare_ones(
         raise Crash
 
     with monkeypatch.context() as broken, pytest.raises(Crash):
-        broken.setattr(training, "_steps", killed)
+        broken.setattr(training, "local_steps", killed)
         vault.train(make_request(study, "align"))
     restarted = site.vault()
     assert restarted._ledger.steps_left(digest, "align") == 2  # three were planned, spare one included
@@ -173,7 +173,7 @@ def test_rounds_beyond_the_plan_and_its_spare_ones_are_refused(
         raise RuntimeError("out of memory")
 
     with monkeypatch.context() as broken:
-        broken.setattr(training, "_steps", failed)
+        broken.setattr(training, "local_steps", failed)
         codes = [vault.train(make_request(study, "align")).code for _ in range(4)]
     assert codes == [Code.SITE_FAILED] * 3 + [Code.BUDGET_EXCEEDED]
     assert vault.train(make_request(study, "align")).code is Code.BUDGET_EXCEEDED

@@ -159,7 +159,7 @@ def evaluate(
     ] = None,
     page: Annotated[Path | None, typer.Option(help="Also write the five tasks and any-to-any as Markdown.")] = None,
     sheets: Annotated[
-        Path | None, typer.Option(help="Folder for contact sheets of what was generated, one per task; no record.")
+        Path | None, typer.Option(help="Folder for contact sheets of what prompts give; no record, no translation.")
     ] = None,
     as_json: Json = False,
 ) -> None:

@@ -1,5 +1,8 @@
-"""Contact sheets: what a generator makes, one PNG per task, without a single record of a patient, so that whoever may
-see the generator may see them."""
+"""Contact sheets: what a generator makes of prompts and of nothing, one PNG per task.
+
+No image of a patient is drawn, and none that was made from one: a translation shows its patient's anatomy. A strip that
+does not say that it came from a prompt is left out.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +11,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from matplotlib.figure import Figure
 
-from simulations.figures import new_figure
 from simulations.report import Strip, TaskSamples
 
 _INCH = 0.62
@@ -17,12 +20,12 @@ _INCH = 0.62
 
 
 def write_sheets(tasks: Sequence[TaskSamples], folder: Path) -> list[Path]:
-    """Writes into the folder, which is made if need be; tasks that have nothing but records or reports are left out.
+    """Writes into the folder, which is made if need be; tasks that have nothing to draw are left out.
     Returns the files."""
     folder.mkdir(parents=True, exist_ok=True)
     written = []
     for task in tasks:
-        made = [strip for strip in task.strips if not strip.record]
+        made = [strip for strip in task.strips if strip.from_prompt]
         if made:
             path = folder / f"{_name(task.title)}.png"
             _draw(task.title, made, path)
@@ -32,7 +35,7 @@ def write_sheets(tasks: Sequence[TaskSamples], folder: Path) -> list[Path]:
 
 def _draw(title: str, strips: Sequence[Strip], path: Path) -> None:
     columns = max(len(strip.images) for strip in strips)
-    figure = new_figure((_INCH * columns, _INCH * len(strips) * 1.35 + 0.3))
+    figure = Figure(figsize=(_INCH * columns, _INCH * len(strips) * 1.35 + 0.3), layout="constrained")
     figure.suptitle(title, fontsize=9, x=0.01, ha="left")
     for axes, strip in zip(figure.subplots(len(strips), 1, squeeze=False)[:, 0], strips, strict=True):
         axes.imshow(np.hstack(list(strip.images)), cmap="gray", vmin=-1, vmax=1, interpolation="nearest")

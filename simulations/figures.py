@@ -19,11 +19,6 @@ from matplotlib.figure import Figure  # noqa: E402
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 
 
-def new_figure(inches: tuple[float, float]) -> Figure:
-    """An empty figure that no window waits for and nothing has to close."""
-    return Figure(figsize=inches, layout="constrained")
-
-
 def strip_uri(images: npt.NDArray[np.floating], *, columns: int = 8, scale: int = 2) -> str:
     """One row of unit images (n, s, s) as a PNG data URI, enlarged without smoothing."""
     shown = np.asarray(images, dtype=np.float32).reshape(-1, *np.shape(images)[-2:])[:columns]

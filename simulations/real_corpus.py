@@ -1,18 +1,16 @@
 """What a federation reaches on real images, without privacy: python -m simulations.real_corpus DATA
 
-A fifth of the patients of every source is held out before anybody trains (patients whom the source does not name are
-clusters or neighbours in its files, see the corpus' own page). The study trains on the rest; `fedm2g evaluate`
-compares what the generator makes with what was held out. Contact sheets show generated images only.
+Some of the patients of all sources are held out before anybody trains (`held_out_of`; patients whom a source does not
+name are clusters or neighbours in its files, see the corpus' own page). The study trains on the rest; `fedm2g evaluate`
+compares what the generator makes with what was held out.
 """
 
 from __future__ import annotations
 
 import argparse
 import csv
-import hashlib
 import shutil
 import tempfile
-from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -21,23 +19,11 @@ from rich.progress import Progress
 from simulations.evaluate.folder import EvaluateOptions, evaluate_folder
 from simulations.evaluate.tasks import tasks_page
 from simulations.evaluation import EvaluationSettings
+from simulations.real_sites import held_out_of
 from simulations.simulate import Simulation, simulate
 
 STUDY = Path(__file__).resolve().parents[1] / "studies" / "corpus-open.toml"
-HELD_OUT = 0.2
 Row = Mapping[str, str]
-
-
-def held_out_patients(rows: Iterable[Row]) -> frozenset[str]:
-    """A fifth of the patients of every source, at least one, the same every time."""
-    members: dict[str, set[str]] = defaultdict(set)
-    for row in rows:
-        members[row["source"]].add(row["patient_id"])
-    held: set[str] = set()
-    for patients in members.values():
-        order = sorted(patients, key=lambda name: hashlib.sha256(f"corpus {name}".encode()).digest())
-        held |= set(order[: max(1, round(HELD_OUT * len(order)))])
-    return frozenset(held)
 
 
 def part_of(data: Path, rows: Iterable[Row], folder: Path) -> Path:
@@ -64,7 +50,7 @@ def main() -> None:
     options = arguments.parse_args()
     with (options.data / "index.csv").open(encoding="utf-8-sig", newline="") as stream:
         rows = list(csv.DictReader(stream))
-    held = held_out_patients(rows)
+    held = set(held_out_of({row["patient_id"]: row["source"] for row in rows}, declared=0))
     with tempfile.TemporaryDirectory() as temporary, Progress() as progress:
         learnt = part_of(
             options.data, [row for row in rows if row["patient_id"] not in held], Path(temporary) / "learnt"

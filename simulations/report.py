@@ -28,8 +28,8 @@ class Strip:
 
     title: str
     images: Images
-    record: bool = False
-    """Whether they are a patient's, not generated."""
+    from_prompt: bool = False
+    """Whether they were generated from a prompt or from nothing: not a patient's images, nor made from any."""
 
 
 @dataclass(frozen=True)

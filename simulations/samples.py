@@ -40,9 +40,10 @@ class SampleBook:
     def _text_to_image(self, pipelines: Mapping[str, AnyToAnyPipeline], flow: str) -> TaskSamples:
         held = self.held_out.flows[flow]
         prompts = list(held.prompts[:COLUMNS])
-        strips = [Strip("held-out", held.images[:COLUMNS], record=True)]
+        strips = [Strip("held-out", held.images[:COLUMNS])]
         for when, pipeline in pipelines.items():
-            strips.append(Strip(f"generated, {when}", self._images(pipeline, [flow], prompts=prompts)[flow]))
+            made = self._images(pipeline, [flow], prompts=prompts)[flow]
+            strips.append(Strip(f"generated, {when}", made, from_prompt=True))
         first = prompts[0] if prompts else ""
         return TaskSamples(f"Text to image: {flow}", f"The first column was asked for with: “{first}”", strips)
 
@@ -70,16 +71,13 @@ class SampleBook:
         given = np.stack([pair.images[source] for pair in pairs])
         made = self._images(pipeline, [target], sources={source: torch.as_tensor(given)[:, None]})[target]
         truth = np.stack([pair.images[target] for pair in pairs])
-        strips = [
-            Strip(f"source, {source}", given, record=True),
-            Strip(f"generated {target}", made),
-            Strip(f"true {target}", truth, record=True),
-        ]
+        strips = [Strip(f"source, {source}", given), Strip(f"generated {target}", made), Strip(f"true {target}", truth)]
         return TaskSamples(f"{title}: {source} to {target}", strips=strips)
 
     def _unconditional(self, pipeline: AnyToAnyPipeline) -> TaskSamples:
         flows = pipeline.generator.image_flows
-        strips = [Strip(flow, self._images(pipeline, [flow], count=COLUMNS)[flow]) for flow in flows]
+        made = {flow: self._images(pipeline, [flow], count=COLUMNS)[flow] for flow in flows}
+        strips = [Strip(flow, made[flow], from_prompt=True) for flow in flows]
         return TaskSamples("Medical image generation, unconditional", "Nothing was asked for.", strips)
 
     def _joint(self, pipeline: AnyToAnyPipeline) -> TaskSamples:
@@ -87,7 +85,9 @@ class SampleBook:
         flows = flows or list(pipeline.generator.image_flows[:2])
         made = self._images(pipeline, flows, count=COLUMNS)
         note = "Each column was drawn together: one invented patient in several contrasts."
-        return TaskSamples("Medical image generation, joint", note, [Strip(flow, made[flow]) for flow in flows])
+        return TaskSamples(
+            "Medical image generation, joint", note, [Strip(flow, made[flow], from_prompt=True) for flow in flows]
+        )
 
     def _images(self, pipeline: AnyToAnyPipeline, targets: list[str], **wishes: object) -> dict[str, Images]:
         made = self._call(pipeline, targets, **wishes)

@@ -1,10 +1,10 @@
-"""Holding patients of the corpus out: whole ones, of every source, the same every time; their pictures nowhere else."""
+"""A part of the corpus is an image folder of its own: its own pictures, and no others."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from simulations.real_corpus import held_out_patients, part_of
+from simulations.real_corpus import part_of
 
 ROWS = [
     {
@@ -20,18 +20,11 @@ ROWS = [
 ]
 
 
-def test_a_fifth_of_every_source_is_held_out_and_whole() -> None:
-    held = held_out_patients(ROWS)
-    assert len([name for name in held if name.startswith("many")]) == 4
-    assert len([name for name in held if name.startswith("few")]) == 1
-    assert held == held_out_patients(reversed(ROWS))
-
-
 def test_a_part_holds_its_own_pictures_and_no_others(tmp_path: Path) -> None:
     for row in ROWS:
         (tmp_path / "all" / row["path"]).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "all" / row["path"]).write_bytes(row["image_id"].encode())
-    held = held_out_patients(ROWS)
+    held = {"many-3", "few-0"}
     own = [row for row in ROWS if row["patient_id"] in held]
     folder = part_of(tmp_path / "all", own, tmp_path / "held")
     pictures = {path.relative_to(folder).as_posix(): path.read_bytes().decode() for path in folder.rglob("*.png")}

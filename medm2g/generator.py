@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from medm2g import encoding
 from medm2g.alignment import Aligned, AlignmentEncoder
+from medm2g.anchors import AnchorBank, build_anchors
 from medm2g.codec import ImageCodec
 from medm2g.config import FAMILIES, GeneratorConfig
 from medm2g.cross_guidance import EnvironmentEncoder, GuidanceAdapter, cross_guided
@@ -65,6 +66,7 @@ class Generator(nn.Module):
         self.register_buffer("alphas_cumprod", self.scheduler.alphas_cumprod.clone(), persistent=False)
         self.alphas_cumprod: Tensor
         self._null_text: TextFeatures | None = None
+        self._anchors: AnchorBank | None = None
         self.eval()
         self.codecs.requires_grad_(False)
         self._mark_trainable()
@@ -87,6 +89,13 @@ class Generator(nn.Module):
         if self._null_text is None or self._null_text.tokens.device != self.device:
             self._null_text = self.text_encoder([""])
         return self._null_text
+
+    @property
+    def anchors(self) -> AnchorBank:
+        """The public anchors as this generator's text encoder sees them."""
+        if self._anchors is None:
+            self._anchors = build_anchors(self.text_encoder)
+        return self._anchors
 
     @property
     def text_codec(self) -> TextCodec:

@@ -25,7 +25,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from medm2g.anchors import AnchorBank, build_anchors
+from medm2g.anchors import AnchorBank
 from medm2g.config import Part
 from medm2g.generator import Generator
 from medm2g.pretrain.align import train_align
@@ -201,7 +201,7 @@ def main() -> None:
     options = arguments.parse_args()
     torch.set_num_threads(1)
     shipped = open_generator("shipped")
-    anchors = build_anchors(shipped.text_encoder)
+    anchors = shipped.anchors
     data = public_data(render_cohort(cohort(PUBLIC, PATIENTS, seed=0), EVERYTHING))
     invariant = invariant_figures(data, anchors, shipped)
     study: Study = Study.read(Path(__file__).resolve().parents[1] / "studies" / "demo.toml")

@@ -109,6 +109,9 @@ def generate(
     seed: Annotated[int, typer.Option(help="Seed of the sampling noise.")] = 0,
     num_inference_steps: Annotated[int, typer.Option("--steps", min=1, max=1000, help="Denoising steps.")] = 25,
     guidance_scale: Annotated[float, typer.Option("--guidance", min=1.0, help="Classifier-free guidance.")] = 2.0,
+    candidates: Annotated[
+        int, typer.Option(min=1, max=64, help="Draws of each, of which the one nearest to what was asked is kept.")
+    ] = 4,
     grain: Annotated[bool, typer.Option(help="The noise of a scanner, which no prompt decides; or smooth.")] = True,
     image_format: Annotated[ImageFormat, typer.Option("--format", help="PNG, or DICOM marked synthetic.")] = (
         ImageFormat.png
@@ -130,6 +133,7 @@ def generate(
         seed=seed,
         num_inference_steps=num_inference_steps,
         guidance_scale=guidance_scale,
+        candidates=candidates,
         grain=grain,
         image_format=image_format.value,
         out=out,
@@ -150,6 +154,9 @@ def evaluate(
     per_flow: Annotated[int, typer.Option(min=16, help="Records of each flow, and as many generated.")] = 256,
     samples: Annotated[int, typer.Option(min=1, help="Samples of each translation, for their mean.")] = 8,
     seed: Annotated[int, typer.Option(help="Seed of the sampling noise.")] = 0,
+    candidates: Annotated[
+        int, typer.Option(min=1, max=64, help="Draws of each image and report, of which the best is judged.")
+    ] = 4,
     pathways: Annotated[
         bool, typer.Option("--pathways", help="Also silence each way between flows in turn, to see what it carries.")
     ] = False,
@@ -172,7 +179,18 @@ def evaluate(
     from simulations.evaluate.tasks import tasks_page
 
     encoders = tuple(encoder or ())
-    options = EvaluateOptions(generator, data, seed, per_flow, samples, encoders, pathways, specialists, sheets)
+    options = EvaluateOptions(
+        generator=generator,
+        data=data,
+        seed=seed,
+        per_flow=per_flow,
+        samples=samples,
+        candidates=candidates,
+        encoders=encoders,
+        pathways=pathways,
+        specialists=specialists,
+        sheets=sheets,
+    )
     with _progress(as_json) as progress:
         figures = evaluate_folder(options, progress=progress)
     if page is not None:

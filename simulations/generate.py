@@ -13,7 +13,7 @@ from PIL import Image
 from torch import Tensor
 
 from medm2g.generator import Generator
-from medm2g.sampling import GUIDANCE, AnyToAnyPipeline
+from medm2g.sampling import CANDIDATES, GUIDANCE, AnyToAnyPipeline
 from protocol.intensity import to_unit
 from protocol.study import FlowSpec, flow_spec
 from protocol.synthetic import synthetic_dicom, synthetic_png
@@ -35,6 +35,8 @@ class GenerateOptions:
     seed: int = 0
     num_inference_steps: int = 25
     guidance_scale: float = GUIDANCE
+    candidates: int = CANDIDATES
+    """Draws of each, of which the one that says best what was asked is kept."""
     grain: bool = True
     """Whether images get the noise that their codec leaves out."""
     image_format: str = "png"
@@ -51,6 +53,7 @@ def generate(options: GenerateOptions) -> list[Path]:
         count=options.count,
         num_inference_steps=options.num_inference_steps,
         guidance_scale=options.guidance_scale,
+        candidates=options.candidates,
         generator=torch.Generator().manual_seed(options.seed),
     )
     options.out.mkdir(parents=True, exist_ok=True)

@@ -61,9 +61,9 @@ def main() -> None:
             Simulation(STUDY, data=learnt, out=options.out, privacy=False, public_continued=False, evaluation=once),
             progress=progress,
         )
-        figures = evaluate_folder(
-            EvaluateOptions(str(options.out / "generator"), kept, sheets=options.sheets), progress=progress
-        )
+        # one draw of each: the alignment that would choose among more has been taught by phantoms alone
+        judged = EvaluateOptions(str(options.out / "generator"), kept, candidates=1, sheets=options.sheets)
+        figures = evaluate_folder(judged, progress=progress)
     title = f"Real images: the federation of `studies/{STUDY.name}` on patients whom no site held"
     options.page.write_text(tasks_page(figures, title=title), encoding="utf-8")
 

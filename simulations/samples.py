@@ -98,6 +98,7 @@ class SampleBook:
             targets,
             num_inference_steps=self.settings.num_inference_steps,
             guidance_scale=self.settings.guidance_scale,
+            candidates=self.settings.candidates,
             generator=torch.Generator().manual_seed(self.seed),
             **wishes,
         )

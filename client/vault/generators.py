@@ -13,7 +13,6 @@ from pathlib import Path
 import numpy as np
 from safetensors.numpy import load_file
 
-from medm2g.anchors import AnchorBank, build_anchors
 from medm2g.generator import Generator
 from protocol.arrays import GroupArrays
 from protocol.codec import AsSent
@@ -41,11 +40,6 @@ class SharedGenerator:
     def initial_digests(self) -> dict[str, str]:
         """Digest of each group of the folder, as a server names it."""
         return {name: digest_group(self.initial(name)) for name in self.generator.group_names()}
-
-    @cached_property
-    def anchors(self) -> AnchorBank:
-        """The public anchor bank in this generator's text encoder."""
-        return build_anchors(self.generator.text_encoder)
 
     def initial(self, name: str) -> dict[str, np.ndarray]:
         """A group of the folder as those get it who are sent it; read anew, so that a large one is not held twice."""

@@ -182,7 +182,7 @@ class Trainer:
                 conditioning_dropout=approval.study.training.conditioning_dropout,
                 source_prompts=approval.study.training.source_prompts,
                 flow_weights=stage.flow_weights,
-                anchors=self.shared.anchors,
+                anchors=self.shared.generator.anchors,
             )
             self._stages[place] = (patients, cast(PatientLoss, loss))  # a stage's Term is of the same structure
         return self._stages[place]

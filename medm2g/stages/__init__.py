@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from medm2g.anchors import AnchorBank, build_anchors
+from medm2g.anchors import AnchorBank
 from medm2g.errors import ConfigInvalid
 from medm2g.generator import Generator
 from medm2g.stages.align import AlignLoss
@@ -61,7 +61,7 @@ def build_stage(
             source_prompts=source_prompts,
         )
     elif name in ("align", "guide"):
-        bank = anchors if anchors is not None else build_anchors(generator.text_encoder)
+        bank = anchors if anchors is not None else generator.anchors
         if name == "align":
             stage = AlignLoss(generator, patients, flows=flows, anchors=bank, records_per_patient=records_per_patient)
         else:

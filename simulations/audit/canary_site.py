@@ -139,7 +139,7 @@ class CanarySite:
             conditioning_dropout=self.study.training.conditioning_dropout,
             source_prompts=self.study.training.source_prompts,
             flow_weights=stage.flow_weights,
-            anchors=shared.anchors,
+            anchors=shared.generator.anchors,
         )
         return patients, cast(PatientLoss, loss)
 

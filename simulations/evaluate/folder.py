@@ -10,14 +10,13 @@ from typing import Any
 
 from rich.progress import Progress
 
-from medm2g.anchors import build_anchors
 from medm2g.generator import Generator
 from medm2g.metrics.encoders import FrozenEncoder, ImageEncoder, folder_encoder, reduced
 from medm2g.metrics.finding_scores import name_of
 from medm2g.metrics.flow_network import SHIPPED
 from medm2g.metrics.frechet import frechet_distance
 from medm2g.metrics.referee import Referee
-from medm2g.sampling import AnyToAnyPipeline
+from medm2g.sampling import CANDIDATES, AnyToAnyPipeline
 from medm2g.threads import one_thread
 from protocol.study import DEFAULT_FLOWS, SiteSpec, StageSpec, Study
 from simulations.contact_sheets import write_sheets
@@ -49,6 +48,8 @@ class EvaluateOptions:
     """Records of each flow, and as many generated ones."""
     samples: int = translations.SAMPLES
     """Of each translation, for their mean."""
+    candidates: int = CANDIDATES
+    """Draws of each image and report, of which the best is judged; not of translations, nor without a prompt."""
     encoders: Sequence[Path] = ()
     """Folders of image encoders to compare by, beside those that are shipped and the pixels."""
     pathways: bool = False
@@ -122,7 +123,7 @@ def _bench(options: EvaluateOptions, progress: Progress) -> _Bench:
     held_out = _read(options.data, options, generator, Referee.load(options.referee_folder), progress)
     if not held_out.flows:
         raise InputInvalid("The folder holds no image of the generator's flows: see `fedm2g site ingest` for reasons.")
-    settings = EvaluationSettings(sampling_seeds=(options.seed,))
+    settings = EvaluationSettings(sampling_seeds=(options.seed,), candidates=options.candidates)
     settings.prepared(generator)
     judge = OmniscientReferee(held_out, settings, options.referee_folder)
     shipped = [FrozenEncoder(BY_LOOK, judge.image_features), FrozenEncoder("referee", judge.referee)]
@@ -156,7 +157,7 @@ def _study_of(generator: Generator) -> Study:
 def _flows(bench: _Bench) -> dict[str, dict[str, Any]]:
     """Of every image flow, and the place of the text flow."""
     generator, held_out, options = bench.generator, bench.held_out, bench.options
-    pipeline, anchors = bench.pipeline, build_anchors(generator.text_encoder)
+    pipeline = bench.pipeline
     bar = bench.progress.add_task("judging images", total=len(generator.image_flows))
     figures: dict[str, dict[str, Any]] = {flow: {"records": 0, "frechet": None} for flow in generator.flows}
     drawn: dict[str, Images] = {}
@@ -172,7 +173,7 @@ def _flows(bench: _Bench) -> dict[str, dict[str, Any]]:
             own["unprompted"] = _unprompted_distance(bench, flow)
             own["findings"] = meaning.finding_figures(flow, held, made, bench.judge.referee)
             own["utility"] = utility.utility_figures(flow, held, made, seed=options.seed)
-            own["retrieval"] = meaning.retrieval_figures(generator, flow, list(held_out.reports), anchors)
+            own["retrieval"] = meaning.retrieval_figures(generator, flow, list(held_out.reports))
         bench.progress.advance(bar)
     real = {flow: held.images for flow, held in held_out.flows.items()}
     for flow, recognised in recognition.recognition_figures(real, drawn, seed=options.seed).items():

@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from medm2g.anchors import AnchorBank
 from medm2g.generator import Generator
 from medm2g.metrics.finding_scores import FindingScores, finding_scores
 from medm2g.metrics.referee import Referee
@@ -41,9 +40,7 @@ def _record(scores: FindingScores) -> dict[str, Any]:
     }
 
 
-def retrieval_figures(
-    generator: Generator, flow: str, reports: list[HeldOutReport], anchors: AnchorBank
-) -> dict[str, Any]:
+def retrieval_figures(generator: Generator, flow: str, reports: list[HeldOutReport]) -> dict[str, Any]:
     """Recall of each image's own report among all, and the reverse, by rank."""
     own = [report for report in reports if flow in report.sources]
     if len(own) < 2:
@@ -53,4 +50,5 @@ def retrieval_figures(
         points = torch.cat([generator.align(flow, part).embedding.float() for part in images.split(64)])
     texts = [report.text for report in own]
     read = generator.encode_text(texts).pooled.float()
-    return {"records": len(own)} | recall_at(anchors.coordinates(points), anchors.coordinates(read), texts)
+    coordinates = generator.anchors.coordinates
+    return {"records": len(own)} | recall_at(coordinates(points), coordinates(read), texts)

@@ -62,9 +62,9 @@ class BestDraws:
 
     def _read(self, texts: Sequence[str]) -> Tensor:
         """Coordinates (n, d) of texts; equal ones are encoded once."""
-        different = list(dict.fromkeys(texts))
-        points = self.generator.anchors.coordinates(self.generator.encode_text(different).pooled.float().cpu())
-        return points[[different.index(text) for text in texts]]
+        place = {text: at for at, text in enumerate(dict.fromkeys(texts))}
+        points = self.generator.anchors.coordinates(self.generator.encode_text(list(place)).pooled.float().cpu())
+        return points[[place[text] for text in texts]]
 
     def _look(self, flow: str, images: Tensor) -> Tensor:
         """Coordinates (n, d) of images."""

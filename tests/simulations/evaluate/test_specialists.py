@@ -60,6 +60,7 @@ def test_the_page_puts_a_specialist_beside_its_route() -> None:
         "sampling": {
             "per_flow": 8,
             "num_inference_steps": 12,
+            "candidates": 4,
             "guidance_scale": 2.0,
             "samples": 8,
             "translation_steps": 4,

@@ -14,11 +14,13 @@ from typing import Any
 
 from rich.progress import Progress
 
+from protocol.digests import digest_folder
 from protocol.study import Study
 from protocol.version import VERSION
 from server.generator_folder import bind
 from simulations import engines
 from simulations.compare.arms import Arm, Kind, arms_of
+from simulations.compare.kept import VERDICTS, KeptVerdicts
 from simulations.errors import InputInvalid
 from simulations.evaluation import EvaluationSettings
 from simulations.generators import generator_folder, initial_folder
@@ -65,7 +67,7 @@ def compare(comparison: Comparison, *, progress: Progress) -> dict[str, Any]:
         "study": study.name,
         "digest": study.digest(version=VERSION),
         "seed": study.training.seed,
-        "sampling": comparison.evaluation.as_record(comparison.referee_folder) | {"per_flow": comparison.per_flow},
+        "sampling": _sampling(comparison),
         "held_out_accuracy": ceiling,
         "arms": {BEFORE: {"title": "public generator, before", "flows": _flows(qualities[BEFORE])}}
         | {arm.name: _record(arm, trained[arm.name], qualities[arm.name]) for arm in arms},
@@ -144,17 +146,30 @@ def _sites(arm: Arm, folder: Path) -> list[SimulatedSite]:
 def _judge(
     comparison: Comparison, study: Study, folders: Mapping[str, Path], progress: Progress
 ) -> tuple[dict[str, Quality], dict[str, float]]:
+    """Of every generator, and the ceiling. What an earlier call has judged on the same terms is not judged again."""
     settings, flows = comparison.evaluation, [flow.name for flow in study.flows]
-    bar = progress.add_task("judging", total=len(folders) * len(flows) * len(settings.sampling_seeds))
-    held_out = held_out_phantoms(study, per_flow=comparison.per_flow, size=_SIZE)
-    with Panel(
-        held_out, settings, flows=flows, referee_folder=comparison.referee_folder, workers=comparison.processes
-    ) as panel:
-        asked = {
-            name: panel.summon(folder, note_done=lambda: progress.advance(bar)) for name, folder in folders.items()
-        }
-        found = {name: verdict.wait() for name, verdict in asked.items()}
-        return found, panel.held_out_accuracy()
+    terms = {"study": study.digest(version=VERSION), "sampling": _sampling(comparison)}
+    kept = KeptVerdicts(comparison.out / VERDICTS, terms)
+    digests = {name: digest_folder(folder) for name, folder in folders.items()}
+    missing = {digests[name]: folder for name, folder in folders.items() if digests[name] not in kept}
+    bar = progress.add_task("judging", total=len(missing) * len(flows) * len(settings.sampling_seeds))
+    if missing or not kept.ceiling:
+        held_out = held_out_phantoms(study, per_flow=comparison.per_flow, size=_SIZE)
+        with Panel(
+            held_out, settings, flows=flows, referee_folder=comparison.referee_folder, workers=comparison.processes
+        ) as panel:
+            asked = {
+                digest: panel.summon(folder, note_done=lambda: progress.advance(bar))
+                for digest, folder in missing.items()
+            }
+            for digest, verdict in asked.items():
+                kept.keep(digest, verdict.wait())
+            kept.keep_ceiling(panel.held_out_accuracy())
+    return {name: kept.quality(digest) for name, digest in digests.items()}, kept.ceiling
+
+
+def _sampling(comparison: Comparison) -> dict[str, Any]:
+    return comparison.evaluation.as_record(comparison.referee_folder) | {"per_flow": comparison.per_flow}
 
 
 def _record(arm: Arm, generator: Path, quality: Quality) -> dict[str, Any]:

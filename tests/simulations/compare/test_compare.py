@@ -14,11 +14,13 @@ from client.records.store import RecordStore
 from protocol.study import Study
 from simulations.compare.arms import POOLED, Kind, arms_of
 from simulations.compare.figures import claims
+from simulations.compare.kept import VERDICTS, KeptVerdicts
 from simulations.compare.page import PAGE, PICTURE, write_page
 from simulations.compare.run import Comparison, compare
 from simulations.errors import InputInvalid
 from simulations.evaluation import EvaluationSettings
 from simulations.scenario import build_phantom_sites, build_pooled_site
+from simulations.summary import FlowQuality, Quality
 
 QUIET = Progress(disable=True)
 DEMO = Path(__file__).resolve().parents[3] / "studies" / "demo.toml"
@@ -86,30 +88,43 @@ def test_every_arm_has_the_same_patients(tmp_path: Path) -> None:
     assert pictures(pooled.folder) == chests | heads
 
 
-def test_a_comparison_is_kept_resumed_and_told(tmp_path: Path) -> None:
+def test_verdicts_of_other_terms_or_of_another_generator_are_not_taken(tmp_path: Path) -> None:
+    quality = Quality({"xray": FlowQuality((1.0, 2.0), accuracy_reason="nobody asked")})
+    kept = KeptVerdicts(tmp_path / VERDICTS, {"per_flow": 16, "seeds": (1, 2)})
+    kept.keep("a", quality)
+    kept.keep_ceiling({"xray": 0.9})
+    again = KeptVerdicts(tmp_path / VERDICTS, {"per_flow": 16, "seeds": (1, 2)})
+    assert "a" in again and "b" not in again and again.quality("a") == quality and again.ceiling == {"xray": 0.9}
+    other = KeptVerdicts(tmp_path / VERDICTS, {"per_flow": 17, "seeds": (1, 2)})
+    assert "a" not in other and not other.ceiling
+
+
+def test_a_comparison_is_kept_resumed_and_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "study.toml").write_text(SMALL, encoding="utf-8")
     options = {
         "evaluation": EvaluationSettings(sampling_seeds=(1, 2), num_inference_steps=1),
         "per_flow": 16,
-        "only": ("federated-8", "federated-open", POOLED, "alone-chests"),
+        "only": ("federated-8", POOLED, "alone-chests"),
         "processes": 1,
     }
     comparison = Comparison(tmp_path / "study.toml", tmp_path / "out", **options)
     result = compare(comparison, progress=QUIET)
-    assert list(result["arms"]) == ["before", "alone-chests", "federated-8", "federated-open", POOLED]
+    assert list(result["arms"]) == ["before", "alone-chests", "federated-8", POOLED]
     assert result["arms"]["federated-8"]["max_epsilon"] == 8.0 and result["arms"][POOLED]["max_epsilon"] is None
     before, alone = (result["arms"][name]["flows"] for name in ("before", "alone-chests"))
     assert alone["mri_t1"] == before["mri_t1"] and alone["xray"] != before["xray"]  # what it has no part in stays
     assert len(before["xray"]["frechet"]) == 2 and result["arms"][POOLED]["rounds"] == 2
     assert json.loads((tmp_path / "out" / "comparison.json").read_text()) == result
     made = (tmp_path / "out" / "arms" / "federated-8" / "generator" / "card.md").stat().st_mtime_ns
-    again = compare(Comparison(tmp_path / "study.toml", tmp_path / "out", resume=True, **options), progress=QUIET)
+    with monkeypatch.context() as nobody_judges:
+        nobody_judges.setattr("simulations.compare.run.Panel", None)
+        again = compare(Comparison(tmp_path / "study.toml", tmp_path / "out", resume=True, **options), progress=QUIET)
     assert again == result
     assert (tmp_path / "out" / "arms" / "federated-8" / "generator" / "card.md").stat().st_mtime_ns == made
     (tmp_path / "slower.toml").write_text(SMALL.replace("learning_rate = 0.3", "learning_rate = 0.2"), encoding="utf-8")
-    one = {**options, "only": ("federated-open",)}
+    one = {**options, "only": ("alone-chests",)}
     other = compare(Comparison(tmp_path / "slower.toml", tmp_path / "out", resume=True, **one), progress=QUIET)
-    assert other["arms"]["federated-open"]["flows"] != result["arms"]["federated-open"]["flows"]  # not the old one's
+    assert other["arms"]["alone-chests"]["flows"] != alone  # not the old one's
     page = write_page(tmp_path / "out", result)
     text = page.read_text(encoding="utf-8")
     assert page.name == PAGE and (tmp_path / "out" / PICTURE).stat().st_size > 5000

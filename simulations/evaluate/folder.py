@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -105,8 +105,10 @@ def evaluate_folder(options: EvaluateOptions, *, progress: Progress) -> dict[str
         figures["specialists"] = _specialists(bench, options.specialists)
     if options.pathways:
         turns = progress.add_task("silencing pathways", total=len(SILENT) * SEEDS)
+        # single draws: to choose among several would be alignment's doing, with and without its tokens
+        alone = OmniscientReferee(bench.held_out, replace(bench.settings, candidates=1), options.referee_folder)
         figures["pathways"] = pathway_figures(
-            bench.generator, bench.judge, seed=options.seed, on_turn=lambda: progress.advance(turns)
+            bench.generator, alone, seed=options.seed, on_turn=lambda: progress.advance(turns)
         )
     if options.sheets is not None:
         book = SampleBook(bench.held_out, bench.settings, seed=options.seed)

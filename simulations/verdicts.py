@@ -8,6 +8,7 @@ from pathlib import Path
 
 from rich.progress import Progress
 
+from medm2g.threads import one_thread
 from protocol.study import Study
 from simulations.evaluation import EvaluationSettings
 from simulations.held_out import HeldOut
@@ -79,6 +80,7 @@ def _curve(sketches: Mapping[int, Quality], flows: list[str]) -> dict[str, list[
     return {flow: points for flow, points in curve.items() if points}
 
 
+@one_thread()
 def show(
     path: Path,
     outcome: Outcome,

@@ -69,12 +69,19 @@ def _how(figures: Figures) -> list[str]:
     specialists = [SPECIALISTS] if figures.get("specialists") else []
     return [
         f"At most {sampling['per_flow']} records of each flow and as many generated; {sampling['num_inference_steps']}"
-        f" steps, guidance {sampling['guidance_scale']:g}, the best of {sampling['candidates']} draws by the"
-        " generator's own alignment where a prompt or an image asks for something; translations: unguided,"
+        f" steps, guidance {sampling['guidance_scale']:g}, {_draws(sampling['candidates'])}; translations: unguided,"
         f" {sampling['translation_steps']} steps, mean of {sampling['samples']}. Behind a Fréchet distance: 95 %"
         " interval by bootstrap over images, which tells the spread (repeated rows widen a distance, so it lies high).",
         *specialists,
     ]
+
+
+def _draws(candidates: int) -> str:
+    if candidates == 1:
+        return "one draw of each"
+    return (
+        f"the best of {candidates} draws by the generator's own alignment where a prompt or an image asks for something"
+    )
 
 
 def _five(figures: Figures) -> list[list[str]]:

@@ -26,8 +26,9 @@ class BestDraws:
     """Takes one draw of all items after the other, and keeps each item's best; its targets stay together."""
 
     def __init__(self, generator: Generator, plan: Plan) -> None:
-        self.generator, self.plan = generator, plan
-        spoken = any(plan.prompts)
+        self.generator = generator
+        self._prompted = torch.tensor([bool(prompt) for prompt in plan.prompts])
+        spoken = bool(self._prompted.any())
         self._images = tuple(flow for flow in plan.targets if spoken and flow in generator.image_flows)
         self._report = generator.text_flow if plan.images and generator.text_flow in plan.targets else None
         self._said = self._read(plan.prompts) if self._images else None
@@ -52,10 +53,9 @@ class BestDraws:
 
     def closeness(self, made: Mapping[str, Tensor | list[str]]) -> Tensor:
         """(n,): a sum of cosines. An item without a prompt has none of images, so that its first draw stands."""
-        total = torch.zeros(self.plan.items)
+        total = torch.zeros(len(self._prompted))
         for flow in self._images:
-            prompted = torch.tensor([bool(prompt) for prompt in self.plan.prompts])
-            total += (self._said * self._look(flow, made[flow])).sum(1) * prompted
+            total += (self._said * self._look(flow, made[flow])).sum(1) * self._prompted
         if self._report:
             total += (self._shown * self._read(made[self._report])).sum(1)
         return total

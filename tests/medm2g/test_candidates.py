@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator
 
 import pytest
@@ -11,8 +12,10 @@ from medm2g import AnyToAnyPipeline, Generator
 from medm2g.candidates import BestDraws
 from medm2g.errors import InputInvalid
 from medm2g.plan import make_plan
+from medm2g.sampling import CANDIDATES
 from protocol.intensity import to_unit
 from protocol.study import flow_spec
+from simulations import commands
 from simulations.generators import open_generator
 from simulations.phantoms import cohort, render_cohort
 
@@ -111,3 +114,8 @@ def test_where_nothing_was_asked_nothing_more_is_drawn(shared_generator: Generat
     assert steps == [2] * 6
     with pytest.raises(InputInvalid, match="candidates"):
         AnyToAnyPipeline(shared_generator)(["ct"], candidates=0)
+
+
+def test_the_command_line_draws_as_many_as_the_options_do() -> None:
+    for command in (commands.generate, commands.evaluate):
+        assert inspect.signature(command).parameters["candidates"].default == CANDIDATES

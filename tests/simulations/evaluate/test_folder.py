@@ -48,7 +48,9 @@ def untrained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_a_generator_is_measured_against_a_folder_the_same_every_time(heads: Path, untrained: Path) -> None:
+def test_a_generator_is_measured_against_a_folder_the_same_every_time(
+    heads: Path, untrained: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     options = EvaluateOptions(str(untrained), heads, seed=5, samples=2, candidates=2)
     figures = evaluate_folder(options, progress=QUIET)
     json.dumps(figures)
@@ -60,7 +62,12 @@ def test_a_generator_is_measured_against_a_folder_the_same_every_time(heads: Pat
     route = figures["translations"]["mri_t1->mri_t2"]
     assert route["pairs"] == PATIENTS and route["psnr"] < 25 and -1 <= route["ssim"] < 0.9  # it is untrained
     assert set(route) == {"pairs", "psnr", "ssim", "nmse", "mean_of_2", "codec"}
-    assert evaluate_folder(options, progress=QUIET) == figures
+    monkeypatch.setattr(
+        "simulations.evaluate.folder.pathway_figures", lambda _, judge, **__: {"draws": judge.settings.candidates}
+    )
+    again = evaluate_folder(replace(options, pathways=True), progress=QUIET)
+    assert again.pop("pathways") == {"draws": 1}  # to choose among several would be alignment's doing
+    assert again == figures and figures["sampling"]["candidates"] == 2
     assert [table.row_count for table in tables(figures)][-1] == 9
     page = tasks_page(figures, title="Heads")
     assert page.count("| MRI synthesis | ") == 9 and "| MRI synthesis | mri_t1 + mri_t2 → mri_flair | PSNR " in page

@@ -20,6 +20,7 @@ from client.vault.approval import Approval, Approvals
 from client.vault.errors import GeneratorMismatch
 from client.vault.settings import VaultSettings
 from client.vault.withdrawal import Withdrawals
+from medm2g.curves import other_curve, stored_curves
 from medm2g.errors import MedM2GError
 from medm2g.subsets import Subsets
 from privacy.deidentify import Pseudonyms
@@ -115,6 +116,11 @@ class ApprovalDesk:
             raise GeneratorMismatch(
                 f"The generator installed here is divided for training {stored.instead_of(wanted)}: ask the coordinator"
                 " which folder the study was made with."
+            )
+        if flow := other_curve(stored_curves(self._generator), study.curves):
+            raise GeneratorMismatch(
+                f"The generator installed here learnt the flow {flow} along another tone curve than the study's "
+                "`intensity` says: ask the coordinator to mend the study."
             )
         patients = len(self._opt_outs.participating(self._store.patients()))
         return study.with_generator(digest=digest), {

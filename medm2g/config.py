@@ -23,6 +23,7 @@ GuidanceSubset = Literal["gates", "norms", "all"]
 AttentionKernel = Literal["plain", "fused"]
 Part = Literal["alignment", "visual_invariant", "cross_guidance"]
 """What MedM2G adds to one latent diffusion per flow, and an ablation may leave out."""
+Curve = tuple[tuple[float, float], ...]
 FAMILIES: tuple[str, ...] = ("alignment", "diffusion", "cross_guidance")
 _FLOW_NAME = re.compile(r"^[a-z][a-z0-9_]{0,31}$")
 
@@ -42,6 +43,9 @@ class FlowConfig:
     name: str
     """For example `mri_t1`: lower case, digits, underscores."""
     kind: FlowKind = "image"
+    intensity: Curve = ()
+    """The public tone curve by which its images came to [-1, 1], (stored value, unit value) knots as a study's
+    `intensity`; empty where nobody said. Who gives it images along another one is refused (medm2g/curves.py)."""
 
     def __post_init__(self) -> None:
         if not _FLOW_NAME.match(self.name):
@@ -224,7 +228,8 @@ def _flow_from(value: Any) -> FlowConfig:
     if isinstance(value, FlowConfig):
         return value
     _refuse_unknown(FlowConfig, value, "a flow")
-    return FlowConfig(**value)
+    curve = tuple((float(stored), float(unit)) for stored, unit in value.get("intensity", ()))
+    return FlowConfig(**{**value, "intensity": curve})
 
 
 def _refuse_unknown(cls: type, values: Mapping[str, Any], place: str) -> None:

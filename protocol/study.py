@@ -65,9 +65,10 @@ DEFAULT_FLOWS: tuple[FlowSpec, ...] = (
 )
 
 
-def flow_spec(name: str) -> FlowSpec:
-    """The default study's flow of that name, or a plain one."""
-    return next((spec for spec in DEFAULT_FLOWS if spec.name == name), FlowSpec(name=name))
+def flow_spec(name: str, intensity: Knots = ()) -> FlowSpec:
+    """The default study's flow of that name, or a plain one; along this tone curve (a generator's), if one is given."""
+    known = next((spec for spec in DEFAULT_FLOWS if spec.name == name), FlowSpec(name=name))
+    return known.model_copy(update={"intensity": intensity}) if intensity else known
 
 
 class StageSpec(Terms):
@@ -262,6 +263,11 @@ class Study(Terms):
     def with_generator(self, *, digest: str) -> Study:
         """This study, bound to the generator folder with that digest."""
         return self.model_copy(update={"generator_digest": digest})
+
+    @property
+    def curves(self) -> Mapping[str, Knots]:
+        """The tone curve of each image flow."""
+        return {flow.name: flow.intensity for flow in self.flows if flow.kind == "image"}
 
     def flow(self, name: str) -> FlowSpec:
         """The flow of that name. Raises StudyInvalid."""

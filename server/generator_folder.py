@@ -11,6 +11,7 @@ import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+from medm2g.curves import other_curve, stored_curves
 from medm2g.errors import MedM2GError
 from medm2g.subsets import Subsets
 from protocol.digests import CARD, digest_folder
@@ -48,6 +49,7 @@ def bind(study: Study, folder: Path) -> Study:
             "was made with, or make the study again."
         )
     _check_subsets(study, folder)
+    _check_curves(study, folder)
     return study.with_generator(digest=digest)
 
 
@@ -62,6 +64,15 @@ def _check_subsets(study: Study, folder: Path) -> None:
         raise GeneratorInvalid(
             f"The generator folder is divided for training {stored.instead_of(wanted)}: load it, call "
             f"set_subsets({wanted!r}) and save it again, or change `training` in the study."
+        )
+
+
+def _check_curves(study: Study, folder: Path) -> None:
+    """Images along another tone curve than the generator learnt from train it all the same, and worse."""
+    if flow := other_curve(stored_curves(folder), study.curves):
+        raise GeneratorInvalid(
+            f"The generator learnt the flow {flow} along another tone curve than the study's `intensity` says: copy "
+            "that flow's `intensity` from the generator's config.json into the study, or pre-train the flow anew."
         )
 
 

@@ -57,20 +57,21 @@ def generate(options: GenerateOptions) -> list[Path]:
         generator=torch.Generator().manual_seed(options.seed),
     )
     options.out.mkdir(parents=True, exist_ok=True)
-    return [path for flow in options.targets for path in _write(flow, made[flow], options)]
+    specs = [flow_spec(flow, generator.config.flow(flow).intensity) for flow in options.targets]
+    return [path for spec in specs for path in _write(spec, made[spec.name], options)]
 
 
-def _write(flow: str, made: Tensor | Sequence[str], options: GenerateOptions) -> list[Path]:
+def _write(spec: FlowSpec, made: Tensor | Sequence[str], options: GenerateOptions) -> list[Path]:
     paths = []
     for index, sample in enumerate(made):
-        stem = options.out / f"{flow}-{options.seed}-{index:03d}"
+        stem = options.out / f"{spec.name}-{options.seed}-{index:03d}"
         if isinstance(sample, str):
             path = stem.with_suffix(".txt")
             path.write_text(sample + "\n", encoding="utf-8")
         elif options.image_format == "dicom":
             path = stem.with_suffix(".dcm")
             identity = f"{options.generator}/{options.seed}/{index}"
-            path.write_bytes(synthetic_dicom(sample[0].float().numpy(), flow_spec(flow), identity=identity))
+            path.write_bytes(synthetic_dicom(sample[0].float().numpy(), spec, identity=identity))
         else:
             path = stem.with_suffix(".png")
             path.write_bytes(synthetic_png(sample[0].float().numpy()))
@@ -91,7 +92,8 @@ def _read_sources(words: Sequence[str], generator: Generator) -> dict[str, Tenso
         if flow == generator.text_flow:
             sources[flow] = [Path(name).read_text(encoding="utf-8").strip()]
         else:
-            unit = read_unit_image(Path(name), flow_spec(flow), size=generator.config.image_size)
+            spec = flow_spec(flow, generator.config.flow(flow).intensity)
+            unit = read_unit_image(Path(name), spec, size=generator.config.image_size)
             sources[flow] = torch.as_tensor(unit)[None, None]
     return sources
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 
 from medm2g.pretrain import PublicData
 from medm2g.templates import report_template, template
 from protocol.intensity import to_unit
-from protocol.study import DEFAULT_FLOWS
+from protocol.study import DEFAULT_FLOWS, FlowSpec
 from simulations.phantoms import IMAGE_FLOWS, PhantomRecords
 from simulations.phantoms.anatomy import Region
 from simulations.phantoms.physics import SEQUENCES
@@ -18,10 +20,10 @@ _REGIONS: tuple[Region, ...] = ("chest", "head")
 _PATIENT_HAS = len(_REGIONS)
 
 
-def public_data(records: PhantomRecords) -> PublicData:
+def public_data(records: PhantomRecords, flows: Sequence[FlowSpec] = DEFAULT_FLOWS) -> PublicData:
     """Images in unit range, a report per region, and who belongs to whom: examination 2p is patient p's chest study,
-    2p + 1 the head study."""
-    knots = {flow.name: flow.intensity for flow in DEFAULT_FLOWS}
+    2p + 1 the head study. flows: whose tone curves hold; a flow that is not among them has the default one."""
+    knots = {flow.name: flow.intensity for flow in (*DEFAULT_FLOWS, *flows)}
     people = np.arange(len(records.patients))
     texts, about, report_number = _texts(records)
     examinations = {

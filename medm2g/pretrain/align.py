@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 from torch import Tensor
@@ -58,14 +58,15 @@ def train_align(
     settings: PhaseSettings = SETTINGS,
     progress: Progress = no_progress,
     seed: int = 0,
+    flows: Sequence[str] | None = None,
 ) -> int:
-    """Train the alignment of every image flow that has public images. Returns the steps made."""
-    flows = [flow for flow in generator.image_flows if flow in patients.images]
-    stage = PublicAlignLoss(generator, patients, flows=flows, anchors=anchors)
-    reference = AlignLoss(generator, patients, flows=flows, anchors=anchors)
-    own = {flow: list(generator.whole(f"alignment/{flow}").values()) for flow in flows}
+    """Train the alignment of every image flow (of these flows only) that has public images. Returns the steps made."""
+    seen = [flow for flow in generator.image_flows if flow in patients.images and (flows is None or flow in flows)]
+    stage = PublicAlignLoss(generator, patients, flows=seen, anchors=anchors)
+    reference = AlignLoss(generator, patients, flows=seen, anchors=anchors)
+    own = {flow: list(generator.whole(f"alignment/{flow}").values()) for flow in seen}
     machine, size = patients.machine, settings.batch_size
-    at_once = machine.at_once(len(flows))
+    at_once = machine.at_once(len(seen))
 
     def train(flow: str, budget: PhaseBudget, progress: Progress) -> int:
         workers = machine.workers(at_once)
@@ -87,6 +88,6 @@ def train_align(
         trained = [generator.alignment[flow]]
         return machine.run(partial(train, flow, budget), moves=[generator], trains=trained, progress=progress)
 
-    jobs = {flow: partial(job, flow) for flow in flows}
+    jobs = {flow: partial(job, flow) for flow in seen}
     with training_only(generator, [value for values in own.values() for value in values]):
         return side_by_side("align", jobs, budget=budget, at_once=at_once, progress=progress)

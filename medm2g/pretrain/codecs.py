@@ -8,6 +8,8 @@ loses the findings caps everything trained on it (notes/dp-recipe.md §1: check 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -46,15 +48,21 @@ def train_codecs(
     settings: PhaseSettings = SETTINGS,
     progress: Progress = no_progress,
     seed: int = 0,
+    flows: Sequence[str] | None = None,
 ) -> int:
-    """One codec on all image flows mixed, copied to each, then each one's scaling and grain. Returns the steps made."""
-    flows = [flow for flow in generator.image_flows if flow in patients.images]
-    if not flows:
+    """One codec on all image flows mixed, copied to each, then each one's scaling and grain. Returns the steps made.
+
+    flows: of these only, from the codec that the first of them has; the others keep theirs.
+    """
+    own = [flow for flow in generator.image_flows if flows is None or flow in flows]
+    seen = [flow for flow in own if flow in patients.images]
+    if not seen:
         raise InputInvalid("Pre-training the codec needs public images of at least one flow of the generator.")
-    codec, device = generator.image_codec(flows[0]), generator.device
-    images = _mixed(patients, flows, training)
-    held = _mixed(patients, flows, validation)[:_VALIDATION_IMAGES].float().to(device)
-    codec.fit_linear(images[:_LINEAR_IMAGES].float().to(device))
+    codec, device = generator.image_codec(seen[0]), generator.device
+    images = _mixed(patients, seen, training)
+    held = _mixed(patients, seen, validation)[:_VALIDATION_IMAGES].float().to(device)
+    if flows is None:
+        codec.fit_linear(images[:_LINEAR_IMAGES].float().to(device))
 
     def batch_loss(step: int) -> Tensor:
         random = random_of(seed, step)
@@ -73,11 +81,11 @@ def train_codecs(
             curve=curve,
             progress=progress,
         )
-    for flow in generator.image_flows:
-        if flow != flows[0]:
+    for flow in own:
+        if flow != seen[0]:
             generator.image_codec(flow).load_state_dict(codec.state_dict())
-    _fit_scaling(generator, patients, training)
-    fit_grain(generator, patients, training)
+    _fit_scaling(generator, patients, own, training)
+    fit_grain(generator, patients, own, training)
     return steps
 
 
@@ -118,8 +126,8 @@ def _mixed(patients: PublicPatients, flows: list[str], people: frozenset[int]) -
 
 
 @torch.no_grad()
-def _fit_scaling(generator: Generator, patients: PublicPatients, people: frozenset[int]) -> None:
-    for flow in generator.image_flows:
+def _fit_scaling(generator: Generator, patients: PublicPatients, flows: Sequence[str], people: frozenset[int]) -> None:
+    for flow in flows:
         rows = patients.data.rows(flow, people)
         if not len(rows):
             continue  # a flow without public images keeps the identity
@@ -128,9 +136,9 @@ def _fit_scaling(generator: Generator, patients: PublicPatients, people: frozens
         codec.scaling.fit(torch.cat([codec.posterior(part).mean for part in moved]))
 
 
-def fit_grain(generator: Generator, patients: PublicPatients, people: frozenset[int]) -> None:
+def fit_grain(generator: Generator, patients: PublicPatients, flows: Sequence[str], people: frozenset[int]) -> None:
     """What each flow's codec leaves out of its public images; a flow without any keeps none."""
-    for flow in generator.image_flows:
+    for flow in flows:
         rows = patients.data.rows(flow, people)[:_GRAIN_IMAGES]
         if not len(rows):
             continue

@@ -34,7 +34,7 @@ def no_progress(phase: str, done: float, seconds_left: float) -> None:
 
 @dataclass(frozen=True)
 class PhaseBudget:
-    """When a phase ends: after so many seconds, or exactly so many steps. One of the two."""
+    """When a phase ends: after so many seconds, or exactly so many steps, none among them. One of the two."""
 
     seconds: float | None = None
     steps: int | None = None
@@ -46,7 +46,7 @@ class PhaseBudget:
     def spent(self, seconds: float, step: int) -> float:
         """Part of the budget that is gone, 0..1."""
         if self.steps is not None:
-            return min(1.0, step / max(1, self.steps))
+            return min(1.0, step / self.steps) if self.steps else 1.0
         return min(1.0, seconds / max(1e-9, self.seconds or 0.0))
 
 
@@ -156,7 +156,7 @@ def run_phase(
         loss.backward()
         return float(loss.detach())
 
-    began, step, spent = time.monotonic(), 0, 0.0
+    began, step, spent = time.monotonic(), 0, budget.spent(0.0, 0)
     with one_core_threads(threads) if pair and threads > 1 else nullcontext() as pool:
         each = map if pool is None else pool.map
         while spent < 1.0:

@@ -51,6 +51,8 @@ class _Run:
     progress: Progress
     seed: int
     larger_batches: int
+    flows: tuple[str, ...] | None
+    """Those that go on from what they are, while the others stay; None: all, from their beginning."""
 
     def settings(self, usual: PhaseSettings) -> PhaseSettings:
         """A phase's own, with the run's batches."""
@@ -65,6 +67,7 @@ def pretrain(
     budget_minutes: float | None = None,
     steps: Mapping[str, int] | None = None,
     phases: Sequence[str] = tuple(PHASES),
+    flows: Sequence[str] | None = None,
     seed: int = 0,
     machine: Machine | None = None,
     larger_batches: int = 1,
@@ -75,12 +78,16 @@ def pretrain(
     """Train the generator in place, and leave it in `out`/generator. Returns it.
 
     budget_minutes: time for all of `phases`, split by their shares; time of phases found finished is not given to the
-    others. steps: instead of time, so many steps per phase (reproducible). machine: two cores by default.
+    others. steps: instead of time, so many steps per phase (reproducible). flows: go on with these flows of a generator
+    that is trained already, and leave the others' networks as they are; phase `guide` is of all flows, who hear each
+    other. machine: two cores by default.
     larger_batches: factor for every phase's batch, for a device that a small one leaves idle. Phases recorded as done
     in `out` are read back, not repeated. card: text for the generator's card. dtype: of the weights on disk when all is
     done (storage.save_pretrained); between phases they are float32. Raises ConfigInvalid.
     """
     budgets = _budgets(phases, budget_minutes, steps)
+    if flows is not None and (unknown := [flow for flow in flows if flow not in generator.flows]):
+        raise ConfigInvalid(f"The generator has no flow {unknown[0]}: choose from {', '.join(generator.flows)}.")
     machine = machine or Machine()
     if machine.cores is not None:
         torch.set_num_threads(machine.cores)
@@ -91,7 +98,8 @@ def pretrain(
     training, validation = data.split(VALIDATION_SHARE, seed=seed)
     curve = CurveWriter(out / "curve.csv")
     anchors = machine.run(lambda _: build_anchors(generator.text_encoder), moves=[], trains=[])
-    run = _Run(generator, patients, anchors, training, validation, curve, progress, seed, larger_batches)
+    chosen = None if flows is None else tuple(flows)
+    run = _Run(generator, patients, anchors, training, validation, curve, progress, seed, larger_batches, chosen)
     for phase, budget in budgets.items():
         if phase in done:
             continue
@@ -115,7 +123,11 @@ def _train(phase: str, run: _Run, budget: PhaseBudget) -> None:
     told |= {"curve": run.curve, "seed": run.seed, "settings": run.settings(module.SETTINGS)}
     if phase in ("align", "guide"):
         told["anchors"] = run.anchors
+    if phase in ("codec", "align", "trunks"):
+        told["flows"] = run.flows
     if phase == "text_codec" and (generator.text_flow is None or not len(patients.data.texts)):
+        return
+    if phase == "text_codec" and run.flows is not None and generator.text_flow not in run.flows:
         return
     if phase == "guide" and "cross_guidance" in generator.config.without:
         return

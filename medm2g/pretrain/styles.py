@@ -34,12 +34,19 @@ LEAST_AXIS = 1e-3
 class HospitalStyles(nn.Module):
     """One style per public hospital and flow: (hospitals, w) for each flow, equal for all hospitals at birth."""
 
-    def __init__(self, generator: Generator, hospitals: int, *, seed: int = 0) -> None:
+    def __init__(
+        self, generator: Generator, hospitals: int, *, flows: Sequence[str] | None = None, seed: int = 0
+    ) -> None:
+        """flows: all of the generator's where not given."""
         super().__init__()
         width, random = generator.config.style_width, torch.Generator().manual_seed(seed)
         begins = {flow: BIRTH * torch.randn(1, width, generator=random) for flow in generator.flows}
         self.tables = nn.ParameterDict(
-            {flow: nn.Parameter(start.repeat(hospitals, 1)) for flow, start in begins.items()}
+            {
+                flow: nn.Parameter(start.repeat(hospitals, 1))
+                for flow, start in begins.items()
+                if flows is None or flow in flows
+            }
         )
 
     def forward(self, flow: str, hospitals: Tensor, jitter: Tensor) -> Tensor:

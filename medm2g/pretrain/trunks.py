@@ -125,17 +125,23 @@ def train_trunks(
     settings: PhaseSettings = SETTINGS,
     progress: Progress = no_progress,
     seed: int = 0,
+    flows: Sequence[str] | None = None,
 ) -> int:
-    """Train the denoisers of the flows that have latents. Returns the steps made, over all flows together."""
-    flows = tuple(flow for flow in generator.flows if flow in patients.latents)
-    styles = HospitalStyles(generator, 1 + patients.last_hospital, seed=seed)
-    modalities = sorted(_modalities(flows), key=len, reverse=True)  # the longest first, the others beside it
-    at_once = patients.machine.at_once(len(modalities))
-    trunks = _Trunks(generator, patients, styles, flows, training, validation, curve, settings, seed, at_once)
-    jobs = {modality_of(own[0]): partial(trunks.modality, own) for own in modalities}
+    """Train the denoisers of the flows (of these only) that have latents. Returns the steps made, over all of them.
+
+    flows: these go on from what they are, each by itself.
+    """
+    seen = tuple(flow for flow in generator.flows if flow in patients.latents)
+    chosen = seen if flows is None else tuple(flow for flow in seen if flow in flows)
+    styles = HospitalStyles(generator, 1 + patients.last_hospital, flows=chosen, seed=seed)
+    parts = _modalities(chosen) if flows is None else [[flow] for flow in chosen]
+    parts.sort(key=len, reverse=True)  # the longest first, the others beside it
+    at_once = patients.machine.at_once(len(parts))
+    trunks = _Trunks(generator, patients, styles, seen, training, validation, curve, settings, seed, at_once)
+    jobs = {own[0]: partial(trunks.modality, own) for own in parts}
     counted = {generator.text_flow or "": TEXT_STEPS, **STEPS} if budget.steps is not None else {}
-    weights = {modality_of(own[0]): len(own) * counted.get(modality_of(own[0]), 1.0) for own in modalities}
-    own = [value for flow in flows for value in (*generator.unets[flow].parameters(), styles.tables[flow])]
+    weights = {own[0]: len(own) * counted.get(modality_of(own[0]), 1.0) for own in parts}
+    own = [value for flow in chosen for value in (*generator.unets[flow].parameters(), styles.tables[flow])]
     with training_only(generator, own):
         steps = side_by_side("trunks", jobs, weights=weights, budget=budget, at_once=at_once, progress=progress)
     patients.machine.run(lambda _: styles.fold(generator), moves=[], trains=[generator.unets, generator.styles])

@@ -4,15 +4,18 @@ Foreign files meet foreign decoders here, so it runs apart from the service: no 
 (RLIMIT_FSIZE 0), no core dump, bounded memory and time, and nobody listens to what a library may say of the header.
 A bomb or a crash ends this process and no other.
 
-    python -m server.service.decoding FLOW SIZE MAX_PIXELS CPU_SECONDS < upload > square
+    python -m server.service.decoding FLOW SIZE MAX_PIXELS CPU_SECONDS CURVE < upload > square
 
+CURVE is the generator's tone curve of the flow, JSON of (stored value, unit) knots.
 Exit status 0: SIZE * SIZE little-endian float32 in [-1, 1]. Otherwise 10 and more: a place in `REFUSALS`.
 """
 
 from __future__ import annotations
 
+import json
 import resource
 import sys
+from collections.abc import Sequence
 
 #: Address space of the process, bytes: numpy and the decoders take 0.5 GiB of it before the first pixel.
 MEMORY = 3 << 29
@@ -37,11 +40,11 @@ class Refused(Exception):
 
 def main(words: list[str]) -> int:
     """Decode standard input; returns the exit status."""
-    flow, size, max_pixels, seconds = words[0], *(int(word) for word in words[1:])
+    flow, (size, max_pixels, seconds), curve = words[0], map(int, words[1:4]), json.loads(words[4])
     _confine(seconds)
     content = sys.stdin.buffer.read()
     try:
-        square = _square(content, flow, size=size, max_pixels=max_pixels)
+        square = _square(content, flow, size=size, max_pixels=max_pixels, curve=curve)
     except Refused as refused:
         return FIRST_REFUSAL + [word for word, _ in REFUSALS].index(str(refused))
     except Exception:  # whatever a decoder raises over a file
@@ -57,13 +60,15 @@ def _confine(seconds: int) -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
-def _square(content: bytes, flow_name: str, *, size: int, max_pixels: int) -> bytes:
+def _square(
+    content: bytes, flow_name: str, *, size: int, max_pixels: int, curve: Sequence[tuple[float, float]] = ()
+) -> bytes:
     from protocol.intensity import to_unit
     from protocol.study import flow_spec
     from server.service import dicom, picture
     from server.service.squaring import squared
 
-    flow = flow_spec(flow_name)
+    flow = flow_spec(flow_name, tuple(curve))
     if picture.is_one(content):
         unit = squared(picture.read(content, max_pixels=max_pixels) * 2.0 - 1.0, size=size, least=-1.0)
     elif dicom.is_one(content):

@@ -17,7 +17,7 @@ from torch import Tensor
 from medm2g.generator import Generator
 from medm2g.sampling import AnyToAnyPipeline
 from medm2g.storage import folder_digest
-from protocol.study import flow_spec
+from protocol.study import FlowSpec, flow_spec
 from protocol.synthetic import synthetic_dicom, synthetic_png
 from server.service.card import Card, read_card
 from server.service.desk import Job
@@ -82,8 +82,12 @@ class Studio:
         call = f"{self.facts.digest}/{uuid.uuid4()}"
         for flow in wish.targets:
             for index, sample in enumerate(made[flow]):
-                job.deliver(_sample(flow, index, sample, wish, call))
+                job.deliver(_sample(self._spec(flow), index, sample, wish, call))
         return seed
+
+    def _spec(self, flow: str) -> FlowSpec:
+        """Along the tone curve that the generator learnt."""
+        return flow_spec(flow, self._pipeline.generator.config.flow(flow).intensity)
 
     def _sources(self, wish: Wish, job: Job) -> dict[str, Tensor | list[str]]:
         sources: dict[str, Tensor | list[str]] = {}
@@ -92,21 +96,21 @@ class Studio:
             if given.image is None:
                 sources[given.flow] = [given.text or ""]
                 continue
-            unit = unit_image(given.image, given.flow, size=self.facts.image_size, limits=self._limits)
+            unit = unit_image(given.image, self._spec(given.flow), size=self.facts.image_size, limits=self._limits)
             job.deliver(Seen(given.flow, _plain_png(unit)))
             sources[given.flow] = torch.from_numpy(unit)[None, None]
         return sources
 
 
-def _sample(flow: str, index: int, sample: Tensor | str, wish: Wish, call: str) -> Sample:
+def _sample(spec: FlowSpec, index: int, sample: Tensor | str, wish: Wish, call: str) -> Sample:
     if isinstance(sample, str):
-        return Sample(flow, index, text=sample)
+        return Sample(spec.name, index, text=sample)
     unit = sample[0].float().cpu().numpy()  # (s, s)
     return Sample(
-        flow,
+        spec.name,
         index,
         png=synthetic_png(unit) if "png" in wish.formats else None,
-        dicom=synthetic_dicom(unit, flow_spec(flow), identity=f"{call}/{index}") if "dicom" in wish.formats else None,
+        dicom=synthetic_dicom(unit, spec, identity=f"{call}/{index}") if "dicom" in wish.formats else None,
     )
 
 

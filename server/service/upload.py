@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 import server
+from protocol.study import FlowSpec
 from server.service.decoding import FIRST_REFUSAL, REFUSALS
 from server.service.errors import RequestRefused, TooLarge
 from server.service.limits import Limits
@@ -28,10 +30,10 @@ _ENVIRONMENT = {
 }
 
 
-def unit_image(content: bytes, flow: str, *, size: int, limits: Limits) -> npt.NDArray[np.float32]:
+def unit_image(content: bytes, flow: FlowSpec, *, size: int, limits: Limits) -> npt.NDArray[np.float32]:
     """(size, size) in [-1, 1]. Raises RequestRefused or TooLarge; neither says more than which source is at fault."""
     seconds = math.ceil(limits.decode_seconds)
-    words = [flow, str(size), str(limits.max_pixels), str(seconds)]
+    words = [flow.name, str(size), str(limits.max_pixels), str(seconds), json.dumps(flow.intensity)]
     try:
         done = subprocess.run(
             [sys.executable, "-s", "-P", "-m", "server.service.decoding", *words],
@@ -44,10 +46,10 @@ def unit_image(content: bytes, flow: str, *, size: int, limits: Limits) -> npt.N
             check=False,
         )
     except subprocess.TimeoutExpired:
-        raise TooLarge(f"The image for {flow} takes too long to decode: make it smaller.") from None
+        raise TooLarge(f"The image for {flow.name} takes too long to decode: make it smaller.") from None
     if done.returncode == 0 and len(done.stdout) == 4 * size * size:
         return np.frombuffer(done.stdout, dtype="<f4").reshape(size, size).astype(np.float32)
     place = done.returncode - FIRST_REFUSAL
     word, sentence = REFUSALS[place] if 0 <= place < len(REFUSALS) else REFUSALS[1]
     kind = TooLarge if word == "too-large" else RequestRefused
-    raise kind(f"The image for {flow} {sentence}")
+    raise kind(f"The image for {flow.name} {sentence}")

@@ -10,6 +10,7 @@ from typing import Any
 
 from rich.progress import Progress
 
+from medm2g.curves import curves, other_curve
 from medm2g.generator import Generator
 from medm2g.metrics.encoders import FrozenEncoder, ImageEncoder, folder_encoder, reduced
 from medm2g.metrics.finding_scores import name_of
@@ -18,7 +19,7 @@ from medm2g.metrics.frechet import frechet_distance
 from medm2g.metrics.referee import Referee
 from medm2g.sampling import CANDIDATES, AnyToAnyPipeline
 from medm2g.threads import one_thread
-from protocol.study import DEFAULT_FLOWS, SiteSpec, StageSpec, Study
+from protocol.study import DEFAULT_FLOWS, SiteSpec, StageSpec, Study, flow_spec
 from simulations.contact_sheets import write_sheets
 from simulations.errors import InputInvalid
 from simulations.evaluate import images, meaning, recognition, reports, translations, utility
@@ -121,6 +122,11 @@ def _bench(options: EvaluateOptions, progress: Progress) -> _Bench:
     for name, folder in (("--data", options.data), ("--specialists", options.specialists)):
         if folder is not None and not folder.exists():
             raise InputInvalid(f"There is no folder {folder}: give {name} a folder of images or DICOM.")
+    told = {flow.name: flow.intensity for flow in DEFAULT_FLOWS if flow.kind == "image"}
+    if (flow := other_curve(curves(generator.config), told)) and options.referee_folder == SHIPPED:
+        raise InputInvalid(
+            f"This generator learnt {flow} along another tone curve than the shipped referee, which would misread it."
+        )
     encoders = [folder_encoder(folder) for folder in options.encoders]
     held_out = _read(options.data, options, generator, Referee.load(options.referee_folder), progress)
     if not held_out.flows:
@@ -150,8 +156,9 @@ def _read(
 
 
 def _study_of(generator: Generator) -> Study:
-    """The default flows as far as the generator has them: only their tone curves matter here."""
-    flows = tuple(flow for flow in DEFAULT_FLOWS if flow.name in generator.flows)
+    """The default flows as far as the generator has them: only their tone curves matter, which are its own."""
+    known = {flow.name for flow in DEFAULT_FLOWS}
+    flows = tuple(flow_spec(flow.name, flow.intensity) for flow in generator.config.flows if flow.name in known)
     site = SiteSpec(name="folder", flows=tuple(flow.name for flow in flows), declared_patients=1)
     return Study(name="evaluation", flows=flows, sites=(site,), stages=(StageSpec(name="diffuse"),))
 

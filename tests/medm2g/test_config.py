@@ -10,6 +10,7 @@ import torch
 
 from medm2g import FlowConfig, Generator, GeneratorConfig, preset
 from medm2g.config import PRESETS
+from medm2g.curves import curves, other_curve
 from medm2g.errors import ConfigInvalid
 
 
@@ -17,6 +18,16 @@ from medm2g.errors import ConfigInvalid
 def test_json_and_back_is_the_same_configuration(name: str) -> None:
     config = preset(name)
     assert GeneratorConfig.from_dict(json.loads(json.dumps(config.to_dict()))) == config
+
+
+def test_a_flow_s_tone_curve_comes_back_from_json_and_another_one_is_named() -> None:
+    knots = ((0.0, -1.0), (4095.0, 1.0))
+    config = preset("tiny", flows=(FlowConfig("xray", intensity=knots), FlowConfig("ct"), FlowConfig("text", "text")))
+    learnt = curves(GeneratorConfig.from_dict(json.loads(json.dumps(config.to_dict()))))
+    assert learnt == {"xray": knots}
+    steeper = ((0.0, -1.0), (100.0, 0.5), (4095.0, 1.0))
+    assert other_curve(learnt, {"xray": knots, "ct": steeper}) is None
+    assert other_curve(learnt, {"ct": steeper, "xray": steeper}) == "xray"
 
 
 @pytest.mark.parametrize("values", [{"image_sise": 64}, {"flows": [{"name": "xray", "colour": "red"}]}])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -102,6 +103,23 @@ def test_every_phase_trains_its_own_part_and_the_curve_tells(
         # the codec starts as the best linear codec, so little is left to learn in so few steps
         assert own[-1] < (0.97 if phase == "codec" else 0.9) * own[0], phase
     assert all(told.count((phase, 1.0)) == 1 for phase in PHASES)
+
+
+def test_flows_that_go_on_leave_the_others_networks_as_they_were(
+    fresh: Callable[[], Generator], tmp_path: Path
+) -> None:
+    generator = fresh()
+    before = _state(generator)
+    steps = {"codec": 0, "align": 2, "trunks": 2, "guide": 1}
+    pretrain(generator, _data(), out=tmp_path, steps=steps, phases=tuple(steps), flows=("ct",), machine=ONE)
+    changed = _changed(before, _state(generator))
+    for family in ("alignment", "unets"):
+        assert {key.split(".")[1] for key in changed if key.startswith(family)} == {"ct"}
+    codecs = {key for key in changed if key.startswith("codecs.")}
+    assert codecs and all(re.match(r"codecs\.ct\.(scaling|grain)\.", key) for key in codecs)  # 0 steps: fitted only
+    assert any(key.startswith("environments.xray.") for key in changed)  # who hear each other learn together
+    with pytest.raises(ConfigInvalid, match="no flow pet"):
+        pretrain(generator, _data(), out=tmp_path / "x", steps=steps, phases=tuple(steps), flows=("pet",), machine=ONE)
 
 
 def test_pre_training_trains_whole_families_whatever_a_study_will_train(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import weakref
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -214,6 +215,17 @@ def test_a_generator_whose_configuration_cannot_be_read_is_refused(
     for content in ('{"diffusion_subsets": "style"}', "[", "[]"):
         (generator_folder / "config.json").write_text(content)
         with pytest.raises(GeneratorInvalid, match="diffusion_subsets|not valid JSON|JSON object"):
+            play(study=make_study())
+
+
+def test_a_generator_that_learnt_a_flow_along_another_tone_curve_is_refused(
+    play: Callable[..., StudyResult], make_study: MakeStudy, generator_folder: Path
+) -> None:
+    config = json.loads((generator_folder / "config.json").read_text())
+    for knots, refused in (([[0, -1], [4095, 1]], False), ([[0, -1], [100, 0.5], [4095, 1]], True)):
+        config["flows"] = [{"name": "xray", "intensity": knots}, {"name": "ct"}, {"name": "text", "kind": "text"}]
+        (generator_folder / "config.json").write_text(json.dumps(config))
+        with pytest.raises(GeneratorInvalid, match="flow xray along another tone curve") if refused else nullcontext():
             play(study=make_study())
 
 

@@ -8,12 +8,15 @@ from pathlib import Path
 import numpy as np
 import pydicom
 import pytest
+import torch
 from PIL import Image
 
-from medm2g.config import preset
+from medm2g.config import FlowConfig, preset
 from medm2g.errors import InputInvalid as GeneratorInputInvalid
 from medm2g.generator import Generator
-from protocol.study import flow_spec
+from protocol.intensity import to_unit
+from protocol.study import CT_KNOTS, FlowSpec, flow_spec
+from simulations import generate as module
 from simulations.errors import InputInvalid
 from simulations.generate import GenerateOptions, generate, read_unit_image
 
@@ -70,6 +73,26 @@ def test_generated_dicom_is_valid_and_says_synthetic_everywhere_a_viewer_looks(o
     assert str(dataset.PatientName) == dataset.PatientID == "SYNTHETIC"
     assert "SYNTHETIC" in dataset.SeriesDescription and dataset.SyntheticData == "YES"
     assert dataset.Modality == "CT" and dataset.pixel_array.shape == (64, 64)
+
+
+def test_a_generator_s_own_tone_curve_takes_its_images_to_stored_values_and_back(
+    options: GenerateOptions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steep = ((-1024.0, -1.0), (0.0, -0.9), (100.0, 0.9), (3000.0, 1.0))
+    flows = (FlowConfig("ct", intensity=steep), FlowConfig("mri_t1"))
+    torch.manual_seed(0)
+    Generator(preset("tiny", flows=flows)).save_pretrained(tmp_path / "steep")
+    told = replace(options, generator=str(tmp_path / "steep"), targets=("ct",), count=1)
+    grey, dicom = generate(told)[0], generate(replace(told, image_format="dicom"))[0]
+    shown = read_unit_image(grey, flow_spec("ct"), size=64)
+    dataset = pydicom.dcmread(dicom)
+    hounsfield = dataset.pixel_array + float(dataset.RescaleIntercept)
+    np.testing.assert_allclose(to_unit(hounsfield, steep), shown, atol=0.03)
+    assert np.abs(to_unit(hounsfield, CT_KNOTS) - shown).mean() > 0.1
+    asked: list[FlowSpec] = []
+    monkeypatch.setattr(module, "read_unit_image", lambda path, flow, *, size: asked.append(flow) or shown)
+    generate(replace(told, targets=("mri_t1",), sources=(f"ct={grey}",)))
+    assert [flow.intensity for flow in asked] == [steep]
 
 
 def test_a_generated_image_can_be_the_source_of_another_flow(options: GenerateOptions) -> None:

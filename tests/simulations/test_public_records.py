@@ -12,7 +12,8 @@ import torch
 from rich.progress import Progress
 from safetensors.torch import load_file
 
-from medm2g.config import preset
+from medm2g.config import FlowConfig, preset
+from medm2g.curves import stored_curves
 from medm2g.errors import ConfigInvalid
 from medm2g.generator import Generator
 from protocol.study import DEFAULT_FLOWS
@@ -85,8 +86,26 @@ def test_pretraining_on_a_folder_leaves_a_generator_with_its_curve(export: Path,
 
 def test_steps_are_given_for_every_phase(export: Path, tmp_path: Path) -> None:
     options = PretrainOptions(tmp_path / "out", data=export)
-    for wrong in ("codec", "codec=0", "codec=2.5", "codec=2,"):
+    for wrong in ("codec", "codec=-1", "codec=2.5", "codec=2,"):
         with pytest.raises(InputInvalid, match="phase=N"):
             pretrain_generator(replace(options, steps=wrong), progress=QUIET)
     with pytest.raises(ConfigInvalid, match="lacks the phase"):
         pretrain_generator(replace(options, steps="codec=2"), progress=QUIET)
+
+
+def test_flows_go_on_from_a_generator_along_the_study_s_curves(export: Path, tmp_path: Path) -> None:
+    other = ((0.0, -1.0), (100.0, 0.5), (4095.0, 1.0))
+    flows = tuple(
+        FlowConfig(flow.name, flow.kind, other if flow.name == "ct" else flow.intensity if flow.kind == "image" else ())
+        for flow in DEFAULT_FLOWS
+    )
+    Generator(preset("tiny", flows=flows)).save_pretrained(tmp_path / "old")
+    options = PretrainOptions(tmp_path / "out", data=export, generator=str(tmp_path / "old"), steps="codec=0", cores=1)
+    with pytest.raises(InputInvalid, match="another tone curve for ct"):
+        pretrain_generator(replace(options, flows=("xray",)), progress=QUIET)
+    left = pretrain_generator(replace(options, flows=("ct", "text")), progress=QUIET)
+    assert stored_curves(Path(left["generator"])) == {f.name: f.intensity for f in DEFAULT_FLOWS if f.kind == "image"}
+    with pytest.raises(ConfigInvalid, match="no pre-training phase 'codex'"):
+        pretrain_generator(replace(options, out=tmp_path / "x", steps="codex=1"), progress=QUIET)
+    with pytest.raises(InputInvalid, match="name it with --generator"):
+        pretrain_generator(replace(options, generator=None, flows=("ct",)), progress=QUIET)

@@ -24,11 +24,11 @@ from privacy.engines import ExecutionSettings
 from privacy.keys import SiteKeys
 from protocol.digests import digest_folder, digest_group
 from protocol.requests import TrainRequest
-from protocol.study import Study
+from protocol.study import NORMALISED_KNOTS, Study
 from protocol.version import VERSION
 
 ROOT = Path(__file__).resolve().parents[3]
-FLOWS = (FlowConfig("xray"), FlowConfig("ct"), FlowConfig("text", "text"))
+FLOWS = (FlowConfig("xray", intensity=NORMALISED_KNOTS), FlowConfig("ct"), FlowConfig("text", "text"))
 PATIENTS = 12
 STUDY: dict[str, Any] = {
     "name": "small",

@@ -63,6 +63,13 @@ def person(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(module, "interactive", lambda: True)
 
 
+OTHER_CURVE = [
+    {"name": "xray", "intensity": [[0, -1], [100, 0], [4095, 1]]},
+    {"name": "ct"},
+    {"name": "text", "kind": "text"},
+]
+
+
 def approvals(site: Path) -> list[Path]:
     return sorted((site / "state" / "approvals").glob("*.json"))
 
@@ -160,6 +167,7 @@ def test_a_study_without_privacy_is_said_so_in_capitals(
         ({"privacy": {"max_epsilon": 9.0}}, PrivacyError, "allows 8 a study"),
         ({"training": {"diffusion_subset": "norms"}}, VaultError, "diffusion `attention` instead of `norms`"),
         ({"training": {"guidance_subset": "gates"}}, VaultError, "guidance `all` instead of `gates`"),
+        ({"flows": OTHER_CURVE}, VaultError, "flow xray along another tone curve"),
         ({"training": {"without": ["alignment"]}}, VaultError, "without nothing instead of without `alignment`"),
     ],
 )

@@ -74,7 +74,14 @@ def test_what_the_generator_wrote_is_read_back_in_every_format(ramp: np.ndarray)
 
 def test_the_process_gives_what_the_decoder_gives(ramp: np.ndarray) -> None:
     content = synthetic_dicom(ramp, flow_spec("ct"), identity="g/0/0")
-    np.testing.assert_array_equal(unit_image(content, "ct", size=64, limits=LIMITS), decoded(content, "ct"))
+    np.testing.assert_array_equal(unit_image(content, flow_spec("ct"), size=64, limits=LIMITS), decoded(content, "ct"))
+
+
+def test_the_process_follows_the_curve_that_the_generator_learnt(ramp: np.ndarray) -> None:
+    steep = flow_spec("ct", ((-1024.0, -1.0), (0.0, -0.9), (100.0, 0.9), (3000.0, 1.0)))
+    content = synthetic_dicom(ramp, steep, identity="g/0/0")
+    np.testing.assert_allclose(unit_image(content, steep, size=64, limits=LIMITS), ramp, atol=0.02)
+    assert np.abs(unit_image(content, flow_spec("ct"), size=64, limits=LIMITS) - ramp).mean() > 0.1
 
 
 def test_pictures_of_every_grey_kind_mean_the_same(ramp: np.ndarray) -> None:
@@ -178,7 +185,7 @@ def test_every_reason_has_a_sentence_that_says_what_to_do() -> None:
 def test_a_truncated_file_is_one_sentence_that_names_only_the_source(flow: str, ramp: np.ndarray) -> None:
     whole = synthetic_png(ramp) if flow == "xray" else dicom_file(np.eye(64, dtype=np.uint16), "CT")
     with pytest.raises(RequestRefused, match="cannot be decoded") as refused:
-        unit_image(whole[: len(whole) // 2], flow, size=64, limits=LIMITS)
+        unit_image(whole[: len(whole) // 2], flow_spec(flow), size=64, limits=LIMITS)
     assert flow in str(refused.value) and "Doe" not in str(refused.value)
     for content in (whole[: len(whole) // 2], whole[:140]):
         with pytest.raises(Exception):  # noqa: B017 - whatever a decoder raises
@@ -188,11 +195,11 @@ def test_a_truncated_file_is_one_sentence_that_names_only_the_source(flow: str, 
 def test_a_bomb_is_refused_before_it_unfolds() -> None:
     """A few kilobytes that unfold to gigabytes: as PNG, and as deflated DICOM, which says nothing of its size."""
     with pytest.raises(TooLarge, match="more pixels"):
-        unit_image(_png_bomb(60000), "xray", size=64, limits=LIMITS)
+        unit_image(_png_bomb(60000), flow_spec("xray"), size=64, limits=LIMITS)
     bomb = _deflated_bomb(3 << 30)
     assert len(bomb) < 4 << 20
     with pytest.raises(RequestRefused, match="cannot be decoded"):
-        unit_image(bomb, "xray", size=64, limits=LIMITS)
+        unit_image(bomb, flow_spec("xray"), size=64, limits=LIMITS)
 
 
 @pytest.mark.parametrize(
@@ -222,7 +229,7 @@ def test_a_codestream_larger_than_its_header_says_is_refused() -> None:
         PixelData=pydicom.encaps.encapsulate([_saved(Image.new("L", (900, 900), 3), "JPEG2000")]),
     )  # fmt: skip
     with pytest.raises((RequestRefused, TooLarge)):
-        unit_image(content, "xray", size=64, limits=LIMITS)
+        unit_image(content, flow_spec("xray"), size=64, limits=LIMITS)
 
 
 def test_decoding_that_takes_too_long_is_ended(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -231,7 +238,7 @@ def test_decoding_that_takes_too_long_is_ended(monkeypatch: pytest.MonkeyPatch, 
     slow.chmod(0o755)
     monkeypatch.setattr("sys.executable", str(slow))
     with pytest.raises(TooLarge, match="takes too long"):
-        unit_image(b"", "xray", size=64, limits=Limits(decode_seconds=1))
+        unit_image(b"", flow_spec("xray"), size=64, limits=Limits(decode_seconds=1))
 
 
 def test_a_decoder_sees_neither_our_environment_nor_our_standard_error(
@@ -244,7 +251,7 @@ def test_a_decoder_sees_neither_our_environment_nor_our_standard_error(
     monkeypatch.setattr("sys.executable", str(spy))
     monkeypatch.setenv("SERVICE_SECRET", "hidden")
     with pytest.raises(RequestRefused):
-        unit_image(b"", "xray", size=64, limits=LIMITS)
+        unit_image(b"", flow_spec("xray"), size=64, limits=LIMITS)
     assert "hidden" not in told.read_text() and told.read_text().splitlines()[-1] == "/"
     assert PLANTED not in "".join(capfd.readouterr())
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from rich.progress import Progress
 
-from medm2g.config import preset
+from medm2g.config import FlowConfig, preset
 from medm2g.generator import Generator
 from protocol.study import Study
 from simulations.errors import InputInvalid
@@ -136,6 +136,13 @@ def test_a_silent_pathway_costs_what_it_carried() -> None:
     page = tasks_page({"sampling": sampling, "flows": {}, "translations": {}, "pathways": found}, title="")
     row = next(line for line in page.splitlines() if line.startswith("| mri_t1->mri_t2 | "))
     assert row.endswith(")* |")
+
+
+def test_the_shipped_referee_judges_nothing_that_it_would_misread(heads: Path, tmp_path: Path) -> None:
+    flows = (FlowConfig("mri_t1", intensity=((0.0, -1.0), (100.0, 0.5), (4095.0, 1.0))), FlowConfig("mri_t2"))
+    Generator(preset("tiny", flows=flows)).save_pretrained(tmp_path / "steep")
+    with pytest.raises(InputInvalid, match="learnt mri_t1 along another tone curve"):
+        evaluate_folder(EvaluateOptions(str(tmp_path / "steep"), heads), progress=QUIET)
 
 
 def test_what_cannot_be_measured_is_refused(tmp_path: Path, untrained: Path) -> None:

@@ -108,7 +108,7 @@ def generate(
     count: Annotated[int, typer.Option(min=1, max=4096, help="How many of each.")] = 4,
     seed: Annotated[int, typer.Option(help="Seed of the sampling noise.")] = 0,
     num_inference_steps: Annotated[int, typer.Option("--steps", min=1, max=1000, help="Denoising steps.")] = 25,
-    guidance_scale: Annotated[float, typer.Option("--guidance", min=1.0, help="Classifier-free guidance.")] = 2.0,
+    guidance_scale: Annotated[float, typer.Option("--guidance", min=1.0, help="Classifier-free guidance.")] = 1.5,
     candidates: Annotated[
         int, typer.Option(min=1, max=64, help="Draws of each, of which the one nearest to what was asked is kept.")
     ] = 4,

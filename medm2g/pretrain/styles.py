@@ -9,16 +9,12 @@ private study adds to c is noise in units of how much public hospitals differ.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 
-from medm2g.errors import InputInvalid
 from medm2g.generator import Generator
-from medm2g.pretrain.data import PublicPatients
-from medm2g.stages.diffuse import DiffuseLoss
-from medm2g.stages.source import Term
 
 JITTER = 0.1
 """Deviation of what is added to a style while it is learnt, in units of all hospitals' deviation: it makes the space
@@ -83,42 +79,3 @@ def _axes(centred: Tensor) -> Tensor:
     columns = centred.new_zeros(width, width)
     columns[:, : len(lengths)] = axes.T * deviations
     return columns
-
-
-class PublicDiffuseLoss(DiffuseLoss):
-    """`DiffuseLoss` in which every row has the style of its public hospital."""
-
-    def __init__(
-        self,
-        generator: Generator,
-        patients: PublicPatients,
-        *,
-        flows: Sequence[str],
-        styles: HospitalStyles,
-        source_prompts: float = 0.0,
-    ) -> None:
-        super().__init__(generator, patients, flows=flows, source_prompts=source_prompts)
-        self.spelling = False  # the decoder was trained in a phase of its own
-        self.hospital_of, self.styles = patients.hospital, styles
-        for flow, table in styles.tables.items():
-            if flow in flows and len(table) <= patients.last_hospital:
-                raise InputInvalid("There are fewer styles than public hospitals: give one for each.")
-
-    def draw(self, pseudonym: str, *, generator: torch.Generator, only: Sequence[str] | None = None) -> list[Term]:
-        """The terms, with the hospital of their patient and the jitter of its style."""
-        hospital, width = self.hospital_of(pseudonym), self.generator.config.style_width
-        return [
-            Term(
-                term.kind,
-                term.tensors
-                | {
-                    "hospital": torch.full((len(term.tensors["weight"]),), hospital),
-                    "jitter": torch.randn(len(term.tensors["weight"]), width, generator=generator),
-                },
-            )
-            for term in super().draw(pseudonym, generator=generator, only=only)
-        ]
-
-    def style(self, kind: str, tensors: Mapping[str, Tensor]) -> Tensor | None:
-        """(r * k, w)"""
-        return self.styles(kind, tensors["hospital"], tensors["jitter"])

@@ -3,6 +3,8 @@
 With probability `SOURCE_PROMPTS` another image of the examination joins the prompt by its aligned tokens, so that
 denoisers read aligned tokens as they read text (XGeM's multi-prompt training, notes/medm2g.md §4). The report's
 denoiser has nothing else from which to learn what to write. Each public hospital has a style of its own (styles.py).
+Attentions are kept from looking at one token only (attention_bound.py), and image denoisers also learn by other
+patients' prompts (diffuse.py).
 
 Flows of one modality (`mri_t1`, `mri_t2`, `mri_flair`) show the same findings in the same places, and where a text puts
 a finding is the slowest thing to learn. So they begin as one denoiser, told apart by their styles alone, and become
@@ -20,13 +22,15 @@ import torch
 from torch import nn
 
 from medm2g.generator import Generator
+from medm2g.pretrain.attention_bound import AttentionBound
 from medm2g.pretrain.curve import CurveWriter
 from medm2g.pretrain.data import PublicPatients
+from medm2g.pretrain.diffuse import PublicDiffuseLoss
 from medm2g.pretrain.draws import FixedValidation, StageBatches
 from medm2g.pretrain.loop import PhaseBudget, PhaseSettings, Progress, no_progress, run_phase, training_only
 from medm2g.pretrain.muon import matrices_of
 from medm2g.pretrain.side_by_side import side_by_side
-from medm2g.pretrain.styles import HospitalStyles, PublicDiffuseLoss
+from medm2g.pretrain.styles import HospitalStyles
 
 SETTINGS = PhaseSettings(learning_rate=4e-3, batch_size=64, matrix_rate=0.03, ema_decay=0.997)
 """X-ray, equal time of one core: validation .441 after 250 s, .465 after 282 s by AdamW alone (batches of 72)."""
@@ -38,6 +42,10 @@ STEPS: Mapping[str, float] = {"ct": 2.0, "xray": 1.5}
 """Likewise, by modality: in CT one denoiser draws chests and heads, and in X-ray places of findings come late."""
 SOURCE_PROMPTS = 0.1
 TEXT_SOURCE_PROMPTS = 0.6
+CONTRAST = 1.0
+"""Weight of losing by another's prompt (diffuse.py), of images."""
+CONTRAST_PART = 0.6
+"""Of the budget; plain loss alone has the rest, and gives the look back."""
 
 
 @dataclass(frozen=True)
@@ -95,6 +103,13 @@ class _Trunks:
         stage = PublicDiffuseLoss(
             self.generator, self.patients, flows=self.flows, styles=self.styles, source_prompts=prompts
         )
+        speaks = self.generator.text_flow not in flows
+        stage.contrast = CONTRAST if speaks else 0.0
+
+        def tell(phase: str, done: float, seconds_left: float) -> None:
+            stage.contrast = CONTRAST if speaks and done < CONTRAST_PART else 0.0
+            progress(phase, done, seconds_left)
+
         size, workers = settings.batch_size, self.patients.machine.workers(self.at_once)
         batches = StageBatches(
             stage, self.patients, flows, self.training, batch_size=size, seed=self.seed, workers=workers
@@ -103,14 +118,14 @@ class _Trunks:
             phase,
             [*self.generator.unets[flows[0]].parameters(), *(self.styles.tables[flow] for flow in flows)],
             matrices=matrices_of(self.generator.unets[flows[0]]),
-            batch_loss=batches.loss,
+            batch_loss=AttentionBound(self.generator.unets[flows[0]]).bounded(batches.loss),
             validation_loss=FixedValidation(
                 StageBatches(stage, self.patients, flows, self.validation, batch_size=size)
             ),
             settings=settings,
             budget=budget,
             curve=self.curve,
-            progress=progress,
+            progress=tell,
         )
 
 

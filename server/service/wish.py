@@ -48,7 +48,7 @@ class Wish(_Strict):
     count: Annotated[int, Field(ge=1)] = 1
     """Of each target."""
     num_inference_steps: Annotated[int, Field(ge=1)] = 25
-    guidance_scale: Annotated[float, Field(ge=1.0, le=20.0, allow_inf_nan=False)] = 2.0
+    guidance_scale: Annotated[float, Field(ge=1.0, le=20.0, allow_inf_nan=False)] = 1.5
     seed: Annotated[int | None, Field(ge=0, lt=2**53)] = None
     """Of the sampling noise; drawn, and told, where it is not given. A JSON number in every browser."""
     formats: tuple[Literal["png", "dicom"], ...] = ("png",)

@@ -15,8 +15,9 @@ from medm2g.anchors import build_anchors
 from medm2g.pretrain import PublicPatients
 from medm2g.pretrain.align import PublicAlignLoss
 from medm2g.pretrain.codecs import codec_loss
+from medm2g.pretrain.diffuse import PublicDiffuseLoss
 from medm2g.pretrain.draws import StageBatches, _loss
-from medm2g.pretrain.styles import HospitalStyles, PublicDiffuseLoss
+from medm2g.pretrain.styles import HospitalStyles
 from medm2g.stages.guide import GuideLoss
 from tests.medm2g.test_pretrain import FLOWS, _data
 
@@ -55,6 +56,8 @@ def elsewhere(monkeypatch: pytest.MonkeyPatch) -> tuple[Generator, dict[str, Bat
     monkeypatch.setattr(Tensor, "any", lambda tensor, *args: _Yes())  # what depends on values has none here
     monkeypatch.setattr("medm2g.stages.stage.without_masked_context", dict)
     monkeypatch.setattr("medm2g.stages.guide.without_masked_context", dict)
+    monkeypatch.setattr("medm2g.pretrain.diffuse.without_masked_context", dict)
+    diffuse.contrast = 1.0
     monkeypatch.setattr(_config, "meta_nonzero_assume_all_nonzero", True, raising=False)
     return generator, drawn
 

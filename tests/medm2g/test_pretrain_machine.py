@@ -81,7 +81,8 @@ def test_an_error_and_a_death_are_heard() -> None:
 
 def test_batches_drawn_ahead_are_those_drawn_when_asked_for(fresh: Callable) -> None:
     from medm2g.pretrain import PublicPatients
-    from medm2g.pretrain.styles import HospitalStyles, PublicDiffuseLoss
+    from medm2g.pretrain.diffuse import PublicDiffuseLoss
+    from medm2g.pretrain.styles import HospitalStyles
 
     generator, data = fresh(), _data()
     patients = PublicPatients(generator, data)

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import inspect
 import itertools
+from pathlib import Path
 
 import pytest
 import torch
 
+import server
 from medm2g import AnyToAnyPipeline, Generator
 from medm2g.errors import InputInvalid
+from medm2g.sampling import GUIDANCE
+from server.service.wish import Wish
+from simulations import commands
 
 FLOWS = ("xray", "ct", "mri_t1", "mri_t2", "mri_flair", "text")
 
@@ -118,6 +124,13 @@ def test_each_pathway_can_be_silenced_and_both_together_leave_nothing_of_a_sourc
     assert (together["xray"] - alone["xray"]).abs().max() < 1e-5
     with pytest.raises(InputInvalid, match="choose from alignment, cross_guidance"):
         AnyToAnyPipeline(shared_generator, without=["gates"])
+
+
+def test_who_says_nothing_of_guidance_gets_the_same_everywhere() -> None:
+    assert inspect.signature(commands.generate).parameters["guidance_scale"].default == GUIDANCE
+    assert Wish.model_fields["guidance_scale"].default == GUIDANCE
+    page = (Path(server.__file__).parent / "service" / "page" / "index.html").read_text(encoding="utf-8")
+    assert f'<input id="guidance" type="number" min="1" max="20" step="0.1" value="{GUIDANCE:g}"' in page
 
 
 def test_guidance_scale_one_takes_one_pass_and_more_takes_two(shared_generator: Generator, monkeypatch) -> None:

@@ -8,7 +8,8 @@ import torch
 from medm2g import Generator
 from medm2g.errors import InputInvalid
 from medm2g.pretrain.data import PublicData, PublicPatients
-from medm2g.pretrain.styles import RATE, HospitalStyles, PublicDiffuseLoss
+from medm2g.pretrain.diffuse import PublicDiffuseLoss
+from medm2g.pretrain.styles import RATE, HospitalStyles
 from medm2g.stages import stack_terms
 
 

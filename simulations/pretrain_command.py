@@ -43,7 +43,7 @@ class PretrainOptions:
     generator: str | None = None
     """Go on from this one, a folder or `shipped`, instead of beginning anew."""
     flows: tuple[str, ...] | None = None
-    """With `generator`: those that go on, while the others' networks stay as they are."""
+    """With `generator`: those that go on (all, where none is named), while the others' networks stay as they are."""
     seed: int = 0
     half: bool = False
     """Write the finished generator in 16 bits, as the shipped one is."""
@@ -61,7 +61,7 @@ def pretrain_generator(options: PretrainOptions, *, progress: Progress) -> dict[
     study = Study.read(options.study_path) if options.study_path else None
     flows = study.flows if study else DEFAULT_FLOWS
     steps = _steps(options.steps) if options.steps is not None else None
-    phases = list(PHASES)
+    phases, chosen = list(PHASES), options.flows
     torch.manual_seed(options.seed)
     if options.generator is None:
         if options.flows is not None:
@@ -69,7 +69,8 @@ def pretrain_generator(options: PretrainOptions, *, progress: Progress) -> dict[
         generator = Generator(_config(study, flows))
     else:
         generator = open_generator(options.generator)
-        _go_on(generator, flows, options.flows)
+        chosen = generator.flows if chosen is None else chosen
+        _go_on(generator, flows, chosen)
         if steps is not None:  # what these do not name stays as it is
             phases = [*(phase for phase in PHASES if phase in steps), *(name for name in steps if name not in PHASES)]
     data = _data(options, flows, generator.config, progress)
@@ -85,7 +86,7 @@ def pretrain_generator(options: PretrainOptions, *, progress: Progress) -> dict[
         budget_minutes=None if steps else options.minutes,
         steps=steps,
         phases=phases,
-        flows=options.flows,
+        flows=chosen,
         seed=options.seed,
         machine=machine,
         larger_batches=options.larger_batches,
@@ -96,7 +97,7 @@ def pretrain_generator(options: PretrainOptions, *, progress: Progress) -> dict[
     return {"generator": str(options.out / "generator"), "curve": str(options.out / "curve.csv")}
 
 
-def _go_on(generator: Generator, flows: tuple[FlowSpec, ...], chosen: tuple[str, ...] | None) -> None:
+def _go_on(generator: Generator, flows: tuple[FlowSpec, ...], chosen: tuple[str, ...]) -> None:
     """The flows that go on follow the study's tone curves from now on; the others must have been on them before."""
     declared = {flow.name: flow for flow in _declared(flows)}
     if set(generator.flows) != set(declared):
@@ -104,7 +105,7 @@ def _go_on(generator: Generator, flows: tuple[FlowSpec, ...], chosen: tuple[str,
             f"The generator's flows are {', '.join(generator.flows)}, the study's {', '.join(declared)}: give a study "
             "with the generator's flows."
         )
-    stay = {name: flow.intensity for name, flow in declared.items() if chosen is not None and name not in chosen}
+    stay = {name: flow.intensity for name, flow in declared.items() if name not in chosen}
     if other := other_curve(curves(generator.config), stay):
         raise InputInvalid(f"The study has another tone curve for {other} than the generator: name it in --flows too.")
     generator.config = replace(generator.config, flows=tuple(declared[name] for name in generator.flows))

@@ -103,11 +103,11 @@ class _Trunks:
         stage = PublicDiffuseLoss(
             self.generator, self.patients, flows=self.flows, styles=self.styles, source_prompts=prompts
         )
-        speaks = self.generator.text_flow not in flows
-        stage.contrast = CONTRAST if speaks else 0.0
+        contrast = 0.0 if self.generator.text_flow in flows else CONTRAST
+        stage.contrast = contrast
 
         def tell(phase: str, done: float, seconds_left: float) -> None:
-            stage.contrast = CONTRAST if speaks and done < CONTRAST_PART else 0.0
+            stage.contrast = contrast if done < CONTRAST_PART else 0.0
             progress(phase, done, seconds_left)
 
         size, workers = settings.batch_size, self.patients.machine.workers(self.at_once)

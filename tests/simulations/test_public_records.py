@@ -105,6 +105,14 @@ def test_flows_go_on_from_a_generator_along_the_study_s_curves(export: Path, tmp
         pretrain_generator(replace(options, flows=("xray",)), progress=QUIET)
     left = pretrain_generator(replace(options, flows=("ct", "text")), progress=QUIET)
     assert stored_curves(Path(left["generator"])) == {f.name: f.intensity for f in DEFAULT_FLOWS if f.kind == "image"}
+    again = pretrain_generator(
+        replace(options, out=tmp_path / "all"), progress=QUIET
+    )  # who is not named goes on as well
+    before = load_file(Path(left["generator"]) / "codecs" / "xray" / "model.safetensors")
+    after = load_file(
+        Path(again["generator"]) / "codecs" / "images.safetensors"
+    )  # the first flow's, and all have it now
+    assert after and all(torch.equal(before[name], after[name]) for name in after)
     with pytest.raises(ConfigInvalid, match="no pre-training phase 'codex'"):
         pretrain_generator(replace(options, out=tmp_path / "x", steps="codex=1"), progress=QUIET)
     with pytest.raises(InputInvalid, match="name it with --generator"):

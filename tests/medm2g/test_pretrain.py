@@ -16,9 +16,12 @@ from medm2g.anchors import build_anchors
 from medm2g.errors import ConfigInvalid, FolderInvalid, InputInvalid
 from medm2g.pretrain import PHASES, Machine, PhaseBudget, PublicData, PublicPatients, pretrain
 from medm2g.pretrain import run as run_module
+from medm2g.pretrain.attention_bound import AttentionBound
 from medm2g.pretrain.curve import COLUMNS
+from medm2g.pretrain.diffuse import PublicDiffuseLoss
 from medm2g.pretrain.loop import Average, no_progress, training_only
 from medm2g.pretrain.side_by_side import side_by_side
+from medm2g.pretrain.trunks import CONTRAST, CONTRAST_PART
 from medm2g.subsets import Subsets
 from medm2g.text_encoder import TextEncoder
 from tests.medm2g.conftest import chosen
@@ -103,6 +106,27 @@ def test_every_phase_trains_its_own_part_and_the_curve_tells(
         # the codec starts as the best linear codec, so little is left to learn in so few steps
         assert own[-1] < (0.97 if phase == "codec" else 0.9) * own[0], phase
     assert all(told.count((phase, 1.0)) == 1 for phase in PHASES)
+
+
+def test_image_denoisers_learn_by_contrast_before_they_learn_plainly_and_reports_never(
+    fresh: Callable[[], Generator], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: dict[str, list[float]] = {}
+    bounded: list[object] = []
+    loss_batch, bound = PublicDiffuseLoss.loss_batch, AttentionBound.bounded
+
+    def watched(self: PublicDiffuseLoss, kind: str, *rest: object) -> torch.Tensor:
+        if torch.is_grad_enabled():
+            told.setdefault(kind, []).append(self.contrast)
+        return loss_batch(self, kind, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(PublicDiffuseLoss, "loss_batch", watched)
+    monkeypatch.setattr(AttentionBound, "bounded", lambda self, loss: bounded.append(self) or bound(self, loss))
+    pretrain(fresh(), _data(), out=tmp_path, steps={"trunks": 25}, phases=("trunks",), machine=ONE)
+    for flow in ("xray", "ct"):
+        most = round(CONTRAST_PART * len(told[flow]) + 0.49)
+        assert told[flow] == [CONTRAST] * most + [0.0] * (len(told[flow]) - most), flow
+    assert set(told["text"]) == {0.0} and len(bounded) == len(told) == 3
 
 
 def test_flows_that_go_on_leave_the_others_networks_as_they_were(

@@ -54,9 +54,9 @@ class Conditions:
 GUIDANCE = 1.5
 """By how much an image's conditions are sharpened where nobody says. Validation phantoms, 12 steps, one draw, Fréchet
 distance / findings right at 2 and at 1.5 (docs/LOG.md, 2026-12-01): CT 4.7 / .63, 3.9 / .64; T1 8.7 / .84, 7.0 / .77;
-X-ray 5.9 / .88, 5.4 / .88; T2 5.9 / .91, 5.1 / .85; FLAIR 4.8 / .84, 4.8 / .81. A report follows
-its conditions as they are: what an image says is precise, and sharpening it takes variety (Fréchet .145 instead of
-.087) for .01 of accuracy (.91 instead of .90), in two passes instead of one."""
+X-ray 5.9 / .88, 5.4 / .88; T2 5.9 / .91, 5.1 / .85; FLAIR 4.8 / .84, 4.8 / .81.
+A report follows its conditions as they are: what an image says is precise, and sharpening it takes variety (Fréchet
+.145 instead of .087) for .01 of accuracy (.91 instead of .90), in two passes instead of one."""
 GUIDED_PART = 0.7
 """Guidance acts at timesteps below this part of all: at the noisiest ones it harms variety and adds nothing to meaning
 (arXiv 2404.07724). Validation phantoms, 12 steps at scale 2: docs/LOG.md, 2026-11-25."""

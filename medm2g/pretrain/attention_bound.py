@@ -1,9 +1,10 @@
 """A bound on attention logits while a denoiser is trained: QK-clip (Kimi K2, arXiv 2507.20534, §2.1).
 
-Muon's steps make every singular value of a weight matrix grow alike, queries' and keys' too; without a bound each head
-ends up looking at one token, whatever it is asked, and its softmax passes no gradient on by which that could change
-(docs/LOG.md, 2026-12-01: all of CT's heads). So a head whose largest logit, measured on a batch, is above the bound has
-its queries and keys scaled down to it. What is read at inference is a plain attention.
+Muon's steps make every singular value of a weight matrix grow alike, queries' and keys' too, and a head that is
+certain of one token passes no gradient on by which that could change; nearly all of CT's were (docs/LOG.md,
+2026-12-01, where the bound alone helped a little, and was not tried without the other changes on any other flow). So a
+head whose largest logit, measured on a batch, is above the bound has its queries and keys scaled down to it. What is
+read at inference is a plain attention.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from torch import Tensor, nn
 LARGEST = 10.0
 """Of a logit, from the mean of its row: e^10 to one is as good as certain, and can still be unlearnt."""
 EVERY = 10
-"""Steps from one measurement to the next; it costs less than a hundredth of them."""
+"""Steps from one measurement to the next."""
 _ROWS = 16
 """Of a batch, that are measured."""
 

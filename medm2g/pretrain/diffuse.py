@@ -3,10 +3,11 @@
     L = mean L(x | c) + w mean [ m - (L(x | c') - L(x | c)) ]_+ ,   c' the prompt of the next patient of the batch
 
 What a plain loss teaches last is where a prompt puts a finding, and of a flow that shows several regions (CT: chests
-and heads) it teaches the region and then hardly anything else of a prompt: after 5,500 steps the loss of a CT whose
-prompt has left and right exchanged was .003 higher, after 400 more with w = .5 .008 (docs/LOG.md, 2026-12-01). A row
-whose own prompt is better by the margin adds nothing, so that what separates easily is not pushed on. The second term
-sharpens as guidance does, at the cost of the look: it ends before the phase does (`medm2g/pretrain/trunks.py`).
+and heads) it teaches the region and then hardly anything else of a prompt. Mean over seven timesteps, CT's loss by a
+prompt with left and right exchanged: .004 higher after 5,500 steps, .007 after 400 more with w = .5 and bounded
+attention, .015 with w = 2 (docs/LOG.md, 2026-12-01). A row whose own prompt is better by the margin adds nothing, so
+that what separates easily is not pushed on. The second term sharpens as guidance does, at the cost of the look: it
+ends before the phase does (`medm2g/pretrain/trunks.py`).
 """
 
 from __future__ import annotations

@@ -54,6 +54,12 @@ class _Run:
     flows: tuple[str, ...] | None
     """Those that go on from what they are, while the others stay; None: all, from their beginning."""
 
+    @property
+    def speaks(self) -> bool:
+        """Whether there is a report flow to train, and public text for it."""
+        flow = self.generator.text_flow
+        return flow is not None and len(self.patients.data.texts) > 0 and (self.flows is None or flow in self.flows)
+
     def settings(self, usual: PhaseSettings) -> PhaseSettings:
         """A phase's own, with the run's batches."""
         return replace(usual, batch_size=self.larger_batches * usual.batch_size)
@@ -125,9 +131,7 @@ def _train(phase: str, run: _Run, budget: PhaseBudget) -> None:
         told["anchors"] = run.anchors
     if phase in ("codec", "align", "trunks"):
         told["flows"] = run.flows
-    if phase == "text_codec" and (generator.text_flow is None or not len(patients.data.texts)):
-        return
-    if phase == "text_codec" and run.flows is not None and generator.text_flow not in run.flows:
+    if phase == "text_codec" and not run.speaks:
         return
     if phase == "guide" and "cross_guidance" in generator.config.without:
         return

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from medm2g.pretrain import PublicData
 from medm2g.templates import report_template, template
@@ -14,62 +14,73 @@ from protocol.study import DEFAULT_FLOWS, FlowSpec
 from simulations.phantoms import IMAGE_FLOWS, PhantomRecords
 from simulations.phantoms.anatomy import Region
 from simulations.phantoms.physics import SEQUENCES
-from simulations.phantoms.report import region_of
+from simulations.phantoms.report import region_of, report
 
 _REGIONS: tuple[Region, ...] = ("chest", "head")
 _PATIENT_HAS = len(_REGIONS)
 
 
 def public_data(records: PhantomRecords, flows: Sequence[FlowSpec] = DEFAULT_FLOWS) -> PublicData:
-    """Images in unit range, a report per region, and who belongs to whom: examination 2p is patient p's chest study,
-    2p + 1 the head study. flows: whose tone curves hold; a flow that is not among them has the default one."""
+    """Images in unit range, their reports, and who belongs to whom: examination 2p is patient p's chest study, 2p + 1
+    the head study. flows: whose tone curves hold; a flow that is not among them has the default one."""
     knots = {flow.name: flow.intensity for flow in (*DEFAULT_FLOWS, *flows)}
     people = np.arange(len(records.patients))
-    texts, about, report_number = _texts(records)
+    letters = [letter for p in people.tolist() for letter in _letters(records, p)]
+    number_of = {(letter.patient, flow): n for n, letter in enumerate(letters) for flow in letter.flows}
     examinations = {
         flow: np.array([_examination(p, region_of(patient, flow)) for p, patient in enumerate(records.patients)])
         for flow in IMAGE_FLOWS
     }
     return PublicData(
         images={flow: to_unit(records.images[flow], knots[flow])[:, None].astype(np.float16) for flow in IMAGE_FLOWS},
-        patients={**dict.fromkeys(IMAGE_FLOWS, people), "text": about // _PATIENT_HAS},
-        texts=texts,
-        report_of={flow: np.array([report_number[int(n)] for n in examinations[flow]]) for flow in IMAGE_FLOWS},
+        patients={**dict.fromkeys(IMAGE_FLOWS, people), "text": np.array([letter.patient for letter in letters])},
+        texts=[letter.text for letter in letters],
+        report_of={flow: np.array([number_of[p, flow] for p in people.tolist()]) for flow in IMAGE_FLOWS},
         templates={
             **{flow: [_sentence(records, flow, int(p)) for p in people] for flow in IMAGE_FLOWS},
-            "text": [_prompt(int(n)) for n in about],
+            "text": [report_template(letter.flows[0], body_part=letter.region) for letter in letters],
         },
-        examinations={**examinations, "text": about},
+        examinations={
+            **examinations,
+            "text": np.array([_examination(letter.patient, letter.region) for letter in letters]),
+        },
         hospitals=_hospitals(records),
     )
 
 
 def _hospitals(records: PhantomRecords) -> dict[int, int]:
-    numbers = {name: number for number, name in enumerate(sorted(set(records.hospitals)))}
-    return {p: numbers[name] for p, name in enumerate(records.hospitals)}
+    names = [population.name for population in records.populations]
+    numbers = {name: number for number, name in enumerate(sorted(set(names)))}
+    return {p: numbers[name] for p, name in enumerate(names)}
 
 
 def _examination(patient: int, region: Region) -> int:
     return _PATIENT_HAS * patient + _REGIONS.index(region)
 
 
-def _texts(records: PhantomRecords) -> tuple[list[str], npt.NDArray[np.int64], dict[int, int]]:
-    """All reports, the examination of each, and each examination's report."""
-    texts, about = [], []
-    for p, reports in enumerate(records.reports):
-        for region, text in reports.items():
-            texts.append(text)
-            about.append(_examination(p, region))
-    return texts, np.array(about), {number: row for row, number in enumerate(about)}
+@dataclass(frozen=True)
+class _Letter:
+    """A report, and which of a region's images it is about."""
+
+    patient: int
+    region: Region
+    flows: tuple[str, ...]
+    text: str
+
+
+def _letters(records: PhantomRecords, p: int) -> list[_Letter]:
+    """A report begins with what was done. Of about every second patient the CT has one of its own, as it has where a
+    hospital does nothing but CT; the others' are about all that shows the region."""
+    patient, population, letters = records.patients[p], records.populations[p], []
+    for region in _REGIONS:
+        shown = tuple(flow for flow in IMAGE_FLOWS if region_of(patient, flow) == region)
+        others = tuple(flow for flow in shown if flow != "ct")
+        parts = [("ct",), others] if others != shown and patient.seed % 2 else [shown]
+        letters += [_Letter(p, region, flows, report(patient, population, region, flows)) for flows in parts]
+    return letters
 
 
 def _sentence(records: PhantomRecords, flow: str, p: int) -> str:
     patient = records.patients[p]
     view = patient.view_position if flow == "xray" else ""
     return template(flow, body_part=region_of(patient, flow), sequence=SEQUENCES.get(flow, ""), view_position=view)
-
-
-def _prompt(examination: int) -> str:
-    """The prompt of a report: which kind of image it is about."""
-    region = _REGIONS[examination % _PATIENT_HAS]
-    return report_template("xray" if region == "chest" else "mri_t1", body_part=region)

@@ -7,7 +7,7 @@ any report of the same patient, else with the fixed public sentence of its modal
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -82,6 +82,7 @@ class PatientFeatures:
         reports = own[text][1] if text in own else []
         images = {name: found for name, found in own.items() if name != text}
         report_rows = [self._features[text].rows[place] for place in reports]
+        shown = {name: [part.rows[place] for place in places] for name, (part, places) in images.items()}
         return PatientRecords(
             images={name: part.images[places] for name, (part, places) in images.items() if part.images is not None},
             latents={name: part.latents[places] for name, (part, places) in own.items()},
@@ -94,7 +95,7 @@ class PatientFeatures:
                 for name, (part, places) in images.items()
             },
             templates={
-                name: tuple(self._sentence(part.rows[place], images) for place in places)
+                name: tuple(self._sentence(part.rows[place], shown) for place in places)
                 for name, (part, places) in own.items()
             },
             imaging_study=_examinations({name: [part.rows[n] for n in places] for name, (part, places) in own.items()}),
@@ -140,11 +141,11 @@ class PatientFeatures:
         }
         return torch.zeros(0, *shapes.get(name, (config.context_width,)))
 
-    def _sentence(self, row: RecordRow, images: Iterable[str]) -> str:
-        """The public sentence of a record."""
+    def _sentence(self, row: RecordRow, images: Mapping[str, Sequence[RecordRow]]) -> str:
+        """The public sentence of a record, beside the images of its patient by flow."""
         if row.flow in self._generator.image_flows:
             return template(row.flow, body_part=row.body_part, sequence=row.sequence, view_position=row.view_position)
-        return report_template(next(iter(images), ""), body_part=row.body_part)
+        return report_template(_flow_of_report(row, images), body_part=row.body_part)
 
 
 def _places(rows: Sequence[RecordRow]) -> dict[str, list[int]]:
@@ -152,6 +153,12 @@ def _places(rows: Sequence[RecordRow]) -> dict[str, list[int]]:
     for place, row in enumerate(rows):
         places[row.pseudonym].append(place)
     return dict(places)
+
+
+def _flow_of_report(report: RecordRow, images: Mapping[str, Sequence[RecordRow]]) -> str:
+    """The first flow with an image of a report's own examination; else the patient's only one, or none of several."""
+    beside = [flow for flow, own in images.items() if any(report_beside(image, [report]) == 0 for image in own)]
+    return beside[0] if beside else next(iter(images)) if len(images) == 1 else ""
 
 
 def _report_of(image: RecordRow, reports: Sequence[RecordRow]) -> int:

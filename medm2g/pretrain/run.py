@@ -53,6 +53,7 @@ class _Run:
     larger_batches: int
     flows: tuple[str, ...] | None
     """Those that go on from what they are, while the others stay; None: all, from their beginning."""
+    phases: tuple[str, ...]
 
     @property
     def speaks(self) -> bool:
@@ -86,7 +87,7 @@ def pretrain(
     budget_minutes: time for all of `phases`, split by their shares; time of phases found finished is not given to the
     others. steps: instead of time, so many steps per phase (reproducible). flows: go on with these flows of a generator
     that is trained already, and leave the others' networks as they are; phase `guide` is of all flows, who hear each
-    other. machine: two cores by default.
+    other, and begins anew where `trunks` is before it. machine: two cores by default.
     larger_batches: factor for every phase's batch, for a device that a small one leaves idle. Phases recorded as done
     in `out` are read back, not repeated. card: text for the generator's card. dtype: of the weights on disk when all is
     done (storage.save_pretrained); between phases they are float32. Raises ConfigInvalid.
@@ -105,7 +106,19 @@ def pretrain(
     curve = CurveWriter(out / "curve.csv")
     anchors = machine.run(lambda _: build_anchors(generator.text_encoder), moves=[], trains=[])
     chosen = None if flows is None else tuple(flows)
-    run = _Run(generator, patients, anchors, training, validation, curve, progress, seed, larger_batches, chosen)
+    run = _Run(
+        generator,
+        patients,
+        anchors,
+        training,
+        validation,
+        curve,
+        progress,
+        seed,
+        larger_batches,
+        chosen,
+        tuple(budgets),
+    )
     for phase, budget in budgets.items():
         if phase in done:
             continue
@@ -135,6 +148,8 @@ def _train(phase: str, run: _Run, budget: PhaseBudget) -> None:
         return
     if phase == "guide" and "cross_guidance" in generator.config.without:
         return
+    if phase == "guide" and run.flows is not None and "trunks" in run.phases:
+        _begin_guidance(generator)
     if not trained:  # a network of each flow, and each is sent to the machine by itself
         train(generator, patients, progress=run.progress, **told)
         return
@@ -145,6 +160,15 @@ def _train(phase: str, run: _Run, budget: PhaseBudget) -> None:
             trains=[generator.get_submodule(name) for name in trained],
             progress=run.progress,
         )
+
+
+@torch.no_grad()
+def _begin_guidance(generator: Generator) -> None:
+    """Cross-guidance as it is born: what guided other denoisers is a worse beginning than none (docs/LOG.md,
+    2026-12-01: half a dB of CT)."""
+    newborn = Generator(generator.config, text_encoder=generator.text_encoder)
+    for name in _PHASES["guide"][2]:
+        generator.get_submodule(name).load_state_dict(newborn.get_submodule(name).state_dict())
 
 
 def _budgets(

@@ -42,6 +42,8 @@ STEPS: Mapping[str, float] = {"ct": 2.0, "xray": 1.5}
 """Likewise, by modality: in CT one denoiser draws chests and heads, and in X-ray places of findings come late."""
 SOURCE_PROMPTS = 0.1
 TEXT_SOURCE_PROMPTS = 0.6
+GOING_ON = 0.6
+"""Factor of both rates for denoisers that go on from what they are: CT and T1 did so (docs/LOG.md, 2026-12-01)."""
 CONTRAST = 1.0
 """Weight of losing by another's prompt (diffuse.py), of images."""
 CONTRAST_PART = 0.6
@@ -72,8 +74,7 @@ class _Trunks:
             name = f"trunks/{modality_of(flows[0])}"
             steps = self.run(name, flows, _part(budget, TOGETHER), self.settings, _within(progress, 0.0, TOGETHER))
         alone = (1.0 - TOGETHER) / len(flows)
-        usual = self.settings
-        settings = replace(usual, learning_rate=usual.learning_rate / 2, matrix_rate=usual.matrix_rate / 2)
+        settings = _slower(self.settings, 0.5)
         jobs = {flow: partial(self._alone, flow, settings) for flow in flows}
         told = _within(progress, TOGETHER, 1.0 - TOGETHER)
         at_once = len(flows) if self.patients.machine.elsewhere else 1
@@ -152,6 +153,8 @@ def train_trunks(
     parts = _modalities(chosen) if flows is None else [[flow] for flow in chosen]
     parts.sort(key=len, reverse=True)  # the longest first, the others beside it
     at_once = patients.machine.at_once(len(parts))
+    if flows is not None:
+        settings = _slower(settings, GOING_ON)
     trunks = _Trunks(generator, patients, styles, seen, training, validation, curve, settings, seed, at_once)
     jobs = {own[0]: partial(trunks.modality, own) for own in parts}
     counted = {generator.text_flow or "": TEXT_STEPS, **STEPS} if budget.steps is not None else {}
@@ -187,6 +190,10 @@ def _one_denoiser(generator: Generator, flows: Sequence[str]) -> Iterator[None]:
             generator.unets[flow] = unet
             with torch.no_grad():
                 unet.load_state_dict(shared.state_dict())
+
+
+def _slower(settings: PhaseSettings, factor: float) -> PhaseSettings:
+    return replace(settings, learning_rate=factor * settings.learning_rate, matrix_rate=factor * settings.matrix_rate)
 
 
 def _part(budget: PhaseBudget, share: float) -> PhaseBudget:

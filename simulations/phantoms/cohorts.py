@@ -28,8 +28,8 @@ class PhantomRecords:
     """Flow to (patients, size, size): HU for CT, 0..4095 for the others."""
     reports: list[dict[Region, str]]
     """One per patient and region, about everything that `flows` image there."""
-    hospitals: list[str]
-    """Name of each patient's population."""
+    populations: list[Population]
+    """Each patient's."""
 
     def report_beside(self, flow: str) -> list[str]:
         """(patients,) the report of the region that this flow's image shows."""
@@ -90,7 +90,7 @@ def render_cohort(
         patients=[patient for patient, _ in people],
         images=images,
         reports=[text for _, text in rendered],
-        hospitals=[population.name for _, population in people],
+        populations=[population for _, population in people],
     )
 
 

@@ -6,6 +6,7 @@ import csv
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,14 +15,14 @@ import torch
 from medm2g import FlowConfig, Generator, preset
 from medm2g.anchors import build_anchors
 from medm2g.errors import ConfigInvalid, FolderInvalid, InputInvalid
-from medm2g.pretrain import PHASES, Machine, PhaseBudget, PublicData, PublicPatients, pretrain
+from medm2g.pretrain import PHASES, Machine, PhaseBudget, PublicData, PublicPatients, pretrain, trunks
 from medm2g.pretrain import run as run_module
 from medm2g.pretrain.attention_bound import AttentionBound
 from medm2g.pretrain.curve import COLUMNS
 from medm2g.pretrain.diffuse import PublicDiffuseLoss
-from medm2g.pretrain.loop import Average, no_progress, training_only
+from medm2g.pretrain.loop import Average, PhaseSettings, no_progress, training_only
 from medm2g.pretrain.side_by_side import side_by_side
-from medm2g.pretrain.trunks import CONTRAST, CONTRAST_PART
+from medm2g.pretrain.trunks import CONTRAST, CONTRAST_PART, GOING_ON
 from medm2g.subsets import Subsets
 from medm2g.text_encoder import TextEncoder
 from tests.medm2g.conftest import chosen
@@ -144,6 +145,39 @@ def test_flows_that_go_on_leave_the_others_networks_as_they_were(
     assert any(key.startswith("environments.xray.") for key in changed)  # who hear each other learn together
     with pytest.raises(ConfigInvalid, match="no flow pet"):
         pretrain(generator, _data(), out=tmp_path / "x", steps=steps, phases=tuple(steps), flows=("pet",), machine=ONE)
+
+
+def test_cross_guidance_begins_anew_after_denoisers_went_on(fresh: Callable[[], Generator], tmp_path: Path) -> None:
+    """What guided the denoisers of before is a worse beginning than none; by itself it goes on."""
+    for steps, kept in (({"guide": 0}, True), ({"trunks": 1, "guide": 0}, False)):
+        generator = fresh()
+        with torch.no_grad():
+            for parameter in generator.adapters.parameters():
+                parameter.add_(9.0)
+        where = tmp_path / "-".join(steps)
+        pretrain(generator, _data(), out=where, steps=steps, phases=tuple(steps), flows=("ct",), machine=ONE)
+        largest = max(float(parameter.detach().abs().max()) for parameter in generator.adapters.parameters())
+        assert (largest > 8.0) == kept
+
+
+def test_denoisers_that_go_on_do_so_at_a_lower_rate(
+    fresh: Callable[[], Generator], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rates = []
+
+    def spy(*args: Any, settings: PhaseSettings, **kwargs: Any) -> int:
+        rates.append((settings.learning_rate, settings.matrix_rate))
+        return 0
+
+    monkeypatch.setattr(trunks, "run_phase", spy)
+    for number, flows in enumerate((None, ("ct",))):
+        steps = {"trunks": 1}
+        pretrain(
+            fresh(), _data(), out=tmp_path / str(number), steps=steps, phases=("trunks",), flows=flows, machine=ONE
+        )
+    usual = trunks.SETTINGS
+    slower = (usual.learning_rate * GOING_ON, usual.matrix_rate * GOING_ON)
+    assert rates == [(usual.learning_rate, usual.matrix_rate)] * 3 + [slower] and GOING_ON < 1
 
 
 def test_pre_training_trains_whole_families_whatever_a_study_will_train(

@@ -102,6 +102,25 @@ def test_public_sentences_stand_in_for_reports(build: Callable[..., PatientFeatu
     assert anna.templates["text"][1] == "Radiology report of a chest X-ray."
 
 
+def test_a_report_is_prompted_by_what_its_own_examination_shows(
+    build: Callable[..., PatientFeatures], store: Any
+) -> None:
+    """A head's CT report is not the report of a head X-ray because the patient has a chest X-ray too."""
+    pixels = np.zeros((64, 64), dtype=np.int16)
+    for flow, examination in (("xray", "seventh"), ("ct", "eighth")):
+        store.add_image(RecordRow(f"i-{flow}", "emil", imaging_study=examination, flow=flow), pixels)
+    for name, examination, part in (("x", "seventh", "CHEST"), ("y", "eighth", "HEAD"), ("z", "", "HEAD")):
+        facts = {"imaging_study": examination, "body_part": part}
+        store.add_report(RecordRow(f"t-{name}", "emil", flow="text", **facts), "Normal study.")
+    said = build(flows=("xray", "ct", "text")).patient("emil").templates["text"]
+    by_report = dict(zip([row.record_id for row in store.records("emil", "text")], said, strict=True))
+    assert by_report == {
+        "t-x": "Radiology report of a chest X-ray.",
+        "t-y": "Radiology report of a CT of the head.",
+        "t-z": "Radiology report of the head.",  # beside images of two kinds, of which it could be either's
+    }
+
+
 def test_only_declared_flows_are_read(build: Callable[..., PatientFeatures]) -> None:
     patients = build(flows=("xray",))
     assert patients.pseudonyms() == ["anna", "bert", "cleo"]

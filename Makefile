@@ -66,7 +66,7 @@ corpus: $(STAMP)
 	$(BIN)/python -m simulations.real_corpus ../shared/corpus
 
 stubs: $(STAMP)
-	$(BIN)/python -m grpc_tools.protoc -I . --python_out=. --pyi_out=. --grpc_python_out=. protocol/vault.proto
+	$(BIN)/python -m grpc_tools.protoc -I . --python_out=. --pyi_out=. --grpc_python_out=. protocol/vault.proto protocol/generate.proto
 
 constraints:
 	@{ head -1 constraints.txt; $(BIN)/pip freeze --exclude-editable | sed 's/+cpu$$//'; } > constraints.new && mv constraints.new constraints.txt

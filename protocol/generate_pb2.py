@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17protocol/generate.proto\x12\x12\x66\x65\x64m2g.generate.v1\"\x11\n\x0f\x44\x65scribeRequest\"\xe6\x01\n\x0b\x44\x65scription\x12\x11\n\tgenerator\x18\x01 \x01(\t\x12\x0e\n\x06\x64igest\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\t\x12\x12\n\nimage_size\x18\x04 \x01(\r\x12\x13\n\x0bimage_flows\x18\x05 \x03(\t\x12\x11\n\ttext_flow\x18\x06 \x01(\t\x12\x0c\n\x04\x63\x61rd\x18\x07 \x01(\t\x12\x0e\n\x06\x61larms\x18\x08 \x03(\t\x12\x1d\n\x15sites_without_privacy\x18\t \x03(\t\x12*\n\x06limits\x18\n \x01(\x0b\x32\x1a.fedm2g.generate.v1.Limits\"\xcc\x01\n\x06Limits\x12\x16\n\x0emax_body_bytes\x18\x01 \x01(\x04\x12\x12\n\nmax_pixels\x18\x02 \x01(\x04\x12\x1b\n\x13max_text_characters\x18\x03 \x01(\r\x12\x11\n\tmax_count\x18\x04 \x01(\r\x12\x11\n\tmax_steps\x18\x05 \x01(\r\x12\x13\n\x0b\x63oncurrency\x18\x06 \x01(\r\x12\r\n\x05queue\x18\x07 \x01(\r\x12\x17\n\x0ftimeout_seconds\x18\x08 \x01(\x01\x12\x16\n\x0e\x64\x65\x63ode_seconds\x18\t \x01(\x01\"\x99\x02\n\x0fGenerateRequest\x12\x0f\n\x07targets\x18\x01 \x03(\t\x12\x0e\n\x06prompt\x18\x02 \x01(\t\x12\x30\n\x07sources\x18\x03 \x03(\x0b\x32\x1f.fedm2g.generate.v1.GivenSource\x12\x12\n\x05\x63ount\x18\x04 \x01(\rH\x00\x88\x01\x01\x12 \n\x13num_inference_steps\x18\x05 \x01(\rH\x01\x88\x01\x01\x12\x1b\n\x0eguidance_scale\x18\x06 \x01(\x01H\x02\x88\x01\x01\x12\x11\n\x04seed\x18\x07 \x01(\x04H\x03\x88\x01\x01\x12\x0f\n\x07\x66ormats\x18\x08 \x03(\tB\x08\n\x06_countB\x16\n\x14_num_inference_stepsB\x11\n\x0f_guidance_scaleB\x07\n\x05_seed\"E\n\x0bGivenSource\x12\x0c\n\x04\x66low\x18\x01 \x01(\t\x12\x0f\n\x05image\x18\x02 \x01(\x0cH\x00\x12\x0e\n\x04text\x18\x03 \x01(\tH\x00\x42\x07\n\x05given\"\x82\x02\n\rGenerateEvent\x12,\n\x06queued\x18\x01 \x01(\x0b\x32\x1a.fedm2g.generate.v1.QueuedH\x00\x12(\n\x04seen\x18\x02 \x01(\x0b\x32\x18.fedm2g.generate.v1.SeenH\x00\x12\x30\n\x08progress\x18\x03 \x01(\x0b\x32\x1c.fedm2g.generate.v1.ProgressH\x00\x12,\n\x06sample\x18\x04 \x01(\x0b\x32\x1a.fedm2g.generate.v1.SampleH\x00\x12\x30\n\x08\x66inished\x18\x05 \x01(\x0b\x32\x1c.fedm2g.generate.v1.FinishedH\x00\x42\x07\n\x05\x65vent\"\x17\n\x06Queued\x12\r\n\x05\x61head\x18\x01 \x01(\r\"!\n\x04Seen\x12\x0c\n\x04\x66low\x18\x01 \x01(\t\x12\x0b\n\x03png\x18\x02 \x01(\x0c\"\'\n\x08Progress\x12\x0c\n\x04\x64one\x18\x01 \x01(\r\x12\r\n\x05total\x18\x02 \x01(\r\"O\n\x06Sample\x12\x0c\n\x04\x66low\x18\x01 \x01(\t\x12\r\n\x05index\x18\x02 \x01(\r\x12\x0b\n\x03png\x18\x03 \x01(\x0c\x12\r\n\x05\x64icom\x18\x04 \x01(\x0c\x12\x0c\n\x04text\x18\x05 \x01(\t\")\n\x08\x46inished\x12\x0c\n\x04seed\x18\x01 \x01(\x04\x12\x0f\n\x07seconds\x18\x02 \x01(\x01\x32\xb4\x01\n\nGeneration\x12P\n\x08\x44\x65scribe\x12#.fedm2g.generate.v1.DescribeRequest\x1a\x1f.fedm2g.generate.v1.Description\x12T\n\x08Generate\x12#.fedm2g.generate.v1.GenerateRequest\x1a!.fedm2g.generate.v1.GenerateEvent0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17protocol/generate.proto\x12\x12\x66\x65\x64m2g.generate.v1\"\x11\n\x0f\x44\x65scribeRequest\"\xe6\x01\n\x0b\x44\x65scription\x12\x11\n\tgenerator\x18\x01 \x01(\t\x12\x0e\n\x06\x64igest\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\t\x12\x12\n\nimage_size\x18\x04 \x01(\r\x12\x13\n\x0bimage_flows\x18\x05 \x03(\t\x12\x11\n\ttext_flow\x18\x06 \x01(\t\x12\x0c\n\x04\x63\x61rd\x18\x07 \x01(\t\x12\x0e\n\x06\x61larms\x18\x08 \x03(\t\x12\x1d\n\x15sites_without_privacy\x18\t \x03(\t\x12*\n\x06limits\x18\n \x01(\x0b\x32\x1a.fedm2g.generate.v1.Limits\"\xe4\x01\n\x06Limits\x12\x16\n\x0emax_body_bytes\x18\x01 \x01(\x04\x12\x12\n\nmax_pixels\x18\x02 \x01(\x04\x12\x1b\n\x13max_text_characters\x18\x03 \x01(\r\x12\x11\n\tmax_count\x18\x04 \x01(\r\x12\x11\n\tmax_steps\x18\x05 \x01(\r\x12\x13\n\x0b\x63oncurrency\x18\x06 \x01(\r\x12\r\n\x05queue\x18\x07 \x01(\r\x12\x17\n\x0ftimeout_seconds\x18\x08 \x01(\x01\x12\x16\n\x0e\x64\x65\x63ode_seconds\x18\t \x01(\x01\x12\x16\n\x0emax_candidates\x18\n \x01(\r\"\xc1\x02\n\x0fGenerateRequest\x12\x0f\n\x07targets\x18\x01 \x03(\t\x12\x0e\n\x06prompt\x18\x02 \x01(\t\x12\x30\n\x07sources\x18\x03 \x03(\x0b\x32\x1f.fedm2g.generate.v1.GivenSource\x12\x12\n\x05\x63ount\x18\x04 \x01(\rH\x00\x88\x01\x01\x12 \n\x13num_inference_steps\x18\x05 \x01(\rH\x01\x88\x01\x01\x12\x1b\n\x0eguidance_scale\x18\x06 \x01(\x01H\x02\x88\x01\x01\x12\x11\n\x04seed\x18\x07 \x01(\x04H\x03\x88\x01\x01\x12\x0f\n\x07\x66ormats\x18\x08 \x03(\t\x12\x17\n\ncandidates\x18\t \x01(\rH\x04\x88\x01\x01\x42\x08\n\x06_countB\x16\n\x14_num_inference_stepsB\x11\n\x0f_guidance_scaleB\x07\n\x05_seedB\r\n\x0b_candidates\"E\n\x0bGivenSource\x12\x0c\n\x04\x66low\x18\x01 \x01(\t\x12\x0f\n\x05image\x18\x02 \x01(\x0cH\x00\x12\x0e\n\x04text\x18\x03 \x01(\tH\x00\x42\x07\n\x05given\"\x82\x02\n\rGenerateEvent\x12,\n\x06queued\x18\x01 \x01(\x0b\x32\x1a.fedm2g.generate.v1.QueuedH\x00\x12(\n\x04seen\x18\x02 \x01(\x0b\x32\x18.fedm2g.generate.v1.SeenH\x00\x12\x30\n\x08progress\x18\x03 \x01(\x0b\x32\x1c.fedm2g.generate.v1.ProgressH\x00\x12,\n\x06sample\x18\x04 \x01(\x0b\x32\x1a.fedm2g.generate.v1.SampleH\x00\x12\x30\n\x08\x66inished\x18\x05 \x01(\x0b\x32\x1c.fedm2g.generate.v1.FinishedH\x00\x42\x07\n\x05\x65vent\"\x17\n\x06Queued\x12\r\n\x05\x61head\x18\x01 \x01(\r\"!\n\x04Seen\x12\x0c\n\x04\x66low\x18\x01 \x01(\t\x12\x0b\n\x03png\x18\x02 \x01(\x0c\"\'\n\x08Progress\x12\x0c\n\x04\x64one\x18\x01 \x01(\r\x12\r\n\x05total\x18\x02 \x01(\r\"O\n\x06Sample\x12\x0c\n\x04\x66low\x18\x01 \x01(\t\x12\r\n\x05index\x18\x02 \x01(\r\x12\x0b\n\x03png\x18\x03 \x01(\x0c\x12\r\n\x05\x64icom\x18\x04 \x01(\x0c\x12\x0c\n\x04text\x18\x05 \x01(\t\")\n\x08\x46inished\x12\x0c\n\x04seed\x18\x01 \x01(\x04\x12\x0f\n\x07seconds\x18\x02 \x01(\x01\x32\xb4\x01\n\nGeneration\x12P\n\x08\x44\x65scribe\x12#.fedm2g.generate.v1.DescribeRequest\x1a\x1f.fedm2g.generate.v1.Description\x12T\n\x08Generate\x12#.fedm2g.generate.v1.GenerateRequest\x1a!.fedm2g.generate.v1.GenerateEvent0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,23 +36,23 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_DESCRIPTION']._serialized_start=67
   _globals['_DESCRIPTION']._serialized_end=297
   _globals['_LIMITS']._serialized_start=300
-  _globals['_LIMITS']._serialized_end=504
-  _globals['_GENERATEREQUEST']._serialized_start=507
-  _globals['_GENERATEREQUEST']._serialized_end=788
-  _globals['_GIVENSOURCE']._serialized_start=790
-  _globals['_GIVENSOURCE']._serialized_end=859
-  _globals['_GENERATEEVENT']._serialized_start=862
-  _globals['_GENERATEEVENT']._serialized_end=1120
-  _globals['_QUEUED']._serialized_start=1122
-  _globals['_QUEUED']._serialized_end=1145
-  _globals['_SEEN']._serialized_start=1147
-  _globals['_SEEN']._serialized_end=1180
-  _globals['_PROGRESS']._serialized_start=1182
-  _globals['_PROGRESS']._serialized_end=1221
-  _globals['_SAMPLE']._serialized_start=1223
-  _globals['_SAMPLE']._serialized_end=1302
-  _globals['_FINISHED']._serialized_start=1304
-  _globals['_FINISHED']._serialized_end=1345
-  _globals['_GENERATION']._serialized_start=1348
-  _globals['_GENERATION']._serialized_end=1528
+  _globals['_LIMITS']._serialized_end=528
+  _globals['_GENERATEREQUEST']._serialized_start=531
+  _globals['_GENERATEREQUEST']._serialized_end=852
+  _globals['_GIVENSOURCE']._serialized_start=854
+  _globals['_GIVENSOURCE']._serialized_end=923
+  _globals['_GENERATEEVENT']._serialized_start=926
+  _globals['_GENERATEEVENT']._serialized_end=1184
+  _globals['_QUEUED']._serialized_start=1186
+  _globals['_QUEUED']._serialized_end=1209
+  _globals['_SEEN']._serialized_start=1211
+  _globals['_SEEN']._serialized_end=1244
+  _globals['_PROGRESS']._serialized_start=1246
+  _globals['_PROGRESS']._serialized_end=1285
+  _globals['_SAMPLE']._serialized_start=1287
+  _globals['_SAMPLE']._serialized_end=1366
+  _globals['_FINISHED']._serialized_start=1368
+  _globals['_FINISHED']._serialized_end=1409
+  _globals['_GENERATION']._serialized_start=1412
+  _globals['_GENERATION']._serialized_end=1592
 # @@protoc_insertion_point(module_scope)

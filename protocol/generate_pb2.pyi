@@ -35,7 +35,7 @@ class Description(_message.Message):
     def __init__(self, generator: _Optional[str] = ..., digest: _Optional[str] = ..., version: _Optional[str] = ..., image_size: _Optional[int] = ..., image_flows: _Optional[_Iterable[str]] = ..., text_flow: _Optional[str] = ..., card: _Optional[str] = ..., alarms: _Optional[_Iterable[str]] = ..., sites_without_privacy: _Optional[_Iterable[str]] = ..., limits: _Optional[_Union[Limits, _Mapping]] = ...) -> None: ...
 
 class Limits(_message.Message):
-    __slots__ = ("max_body_bytes", "max_pixels", "max_text_characters", "max_count", "max_steps", "concurrency", "queue", "timeout_seconds", "decode_seconds")
+    __slots__ = ("max_body_bytes", "max_pixels", "max_text_characters", "max_count", "max_steps", "concurrency", "queue", "timeout_seconds", "decode_seconds", "max_candidates")
     MAX_BODY_BYTES_FIELD_NUMBER: _ClassVar[int]
     MAX_PIXELS_FIELD_NUMBER: _ClassVar[int]
     MAX_TEXT_CHARACTERS_FIELD_NUMBER: _ClassVar[int]
@@ -45,6 +45,7 @@ class Limits(_message.Message):
     QUEUE_FIELD_NUMBER: _ClassVar[int]
     TIMEOUT_SECONDS_FIELD_NUMBER: _ClassVar[int]
     DECODE_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    MAX_CANDIDATES_FIELD_NUMBER: _ClassVar[int]
     max_body_bytes: int
     max_pixels: int
     max_text_characters: int
@@ -54,10 +55,11 @@ class Limits(_message.Message):
     queue: int
     timeout_seconds: float
     decode_seconds: float
-    def __init__(self, max_body_bytes: _Optional[int] = ..., max_pixels: _Optional[int] = ..., max_text_characters: _Optional[int] = ..., max_count: _Optional[int] = ..., max_steps: _Optional[int] = ..., concurrency: _Optional[int] = ..., queue: _Optional[int] = ..., timeout_seconds: _Optional[float] = ..., decode_seconds: _Optional[float] = ...) -> None: ...
+    max_candidates: int
+    def __init__(self, max_body_bytes: _Optional[int] = ..., max_pixels: _Optional[int] = ..., max_text_characters: _Optional[int] = ..., max_count: _Optional[int] = ..., max_steps: _Optional[int] = ..., concurrency: _Optional[int] = ..., queue: _Optional[int] = ..., timeout_seconds: _Optional[float] = ..., decode_seconds: _Optional[float] = ..., max_candidates: _Optional[int] = ...) -> None: ...
 
 class GenerateRequest(_message.Message):
-    __slots__ = ("targets", "prompt", "sources", "count", "num_inference_steps", "guidance_scale", "seed", "formats")
+    __slots__ = ("targets", "prompt", "sources", "count", "num_inference_steps", "guidance_scale", "seed", "formats", "candidates")
     TARGETS_FIELD_NUMBER: _ClassVar[int]
     PROMPT_FIELD_NUMBER: _ClassVar[int]
     SOURCES_FIELD_NUMBER: _ClassVar[int]
@@ -66,6 +68,7 @@ class GenerateRequest(_message.Message):
     GUIDANCE_SCALE_FIELD_NUMBER: _ClassVar[int]
     SEED_FIELD_NUMBER: _ClassVar[int]
     FORMATS_FIELD_NUMBER: _ClassVar[int]
+    CANDIDATES_FIELD_NUMBER: _ClassVar[int]
     targets: _containers.RepeatedScalarFieldContainer[str]
     prompt: str
     sources: _containers.RepeatedCompositeFieldContainer[GivenSource]
@@ -74,7 +77,8 @@ class GenerateRequest(_message.Message):
     guidance_scale: float
     seed: int
     formats: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, targets: _Optional[_Iterable[str]] = ..., prompt: _Optional[str] = ..., sources: _Optional[_Iterable[_Union[GivenSource, _Mapping]]] = ..., count: _Optional[int] = ..., num_inference_steps: _Optional[int] = ..., guidance_scale: _Optional[float] = ..., seed: _Optional[int] = ..., formats: _Optional[_Iterable[str]] = ...) -> None: ...
+    candidates: int
+    def __init__(self, targets: _Optional[_Iterable[str]] = ..., prompt: _Optional[str] = ..., sources: _Optional[_Iterable[_Union[GivenSource, _Mapping]]] = ..., count: _Optional[int] = ..., num_inference_steps: _Optional[int] = ..., guidance_scale: _Optional[float] = ..., seed: _Optional[int] = ..., formats: _Optional[_Iterable[str]] = ..., candidates: _Optional[int] = ...) -> None: ...
 
 class GivenSource(_message.Message):
     __slots__ = ("flow", "image", "text")

@@ -129,14 +129,3 @@ def test_the_wheel_holds_the_rooms_and_nothing_else(tmp_path: Path) -> None:
         tops = {name.partition("/")[0] for name in archive.namelist()}
         assert "simulations/templates/report.html.j2" in archive.namelist()
     assert {top for top in tops if not top.endswith(".dist-info")} == {*ROOMS, "fedm2g.py"}
-
-
-def test_every_door_sharpens_by_as_much_where_nobody_says() -> None:
-    import inspect
-
-    from medm2g.sampling import GUIDANCE
-    from server.service.wish import Wish
-    from simulations import commands
-
-    asked = inspect.signature(commands.generate).parameters["guidance_scale"].default
-    assert asked == GUIDANCE == Wish.model_fields["guidance_scale"].default

@@ -21,6 +21,8 @@ class Limits:
     """Samples of each target."""
     max_steps: int = 100
     """Denoising steps."""
+    max_candidates: int = 8
+    """Draws of each sample, of which one comes back."""
     concurrency: int = 1
     """Requests that sample at the same time."""
     queue: int = 8

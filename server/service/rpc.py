@@ -151,7 +151,7 @@ def _wish_of(request: pb.GenerateRequest) -> Wish:
             for source in request.sources
         ),
     }
-    for name in ("count", "num_inference_steps", "guidance_scale", "seed"):
+    for name in ("count", "num_inference_steps", "guidance_scale", "candidates", "seed"):
         if request.HasField(name):
             values[name] = getattr(request, name)
     if request.formats:

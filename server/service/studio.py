@@ -15,7 +15,7 @@ from PIL import Image
 from torch import Tensor
 
 from medm2g.generator import Generator
-from medm2g.sampling import AnyToAnyPipeline
+from medm2g.sampling import CANDIDATES, AnyToAnyPipeline
 from medm2g.storage import folder_digest
 from protocol.study import FlowSpec, flow_spec
 from protocol.synthetic import synthetic_dicom, synthetic_png
@@ -76,6 +76,7 @@ class Studio:
             count=wish.count,
             num_inference_steps=wish.num_inference_steps,
             guidance_scale=wish.guidance_scale,
+            candidates=wish.candidates or min(CANDIDATES, self._limits.max_candidates),
             generator=torch.Generator().manual_seed(seed),
             on_step=on_step,
         )

@@ -49,6 +49,9 @@ class Wish(_Strict):
     """Of each target."""
     num_inference_steps: Annotated[int, Field(ge=1)] = 25
     guidance_scale: Annotated[float, Field(ge=1.0, le=20.0, allow_inf_nan=False)] = 1.5
+    candidates: Annotated[int | None, Field(ge=1)] = None
+    """Draws of each sample, of which the one comes back that says best what was asked (medm2g/candidates.py); where it
+    is not given, the generator's usual number or the most that this service takes."""
     seed: Annotated[int | None, Field(ge=0, lt=2**53)] = None
     """Of the sampling noise; drawn, and told, where it is not given. A JSON number in every browser."""
     formats: tuple[Literal["png", "dicom"], ...] = ("png",)
@@ -111,5 +114,7 @@ def _check_amounts(wish: Wish, limits: Limits) -> None:
         raise TooLarge(f"This service makes at most {limits.max_count} of each target: ask for fewer at a time.")
     if wish.num_inference_steps > limits.max_steps:
         raise TooLarge(f"This service takes at most {limits.max_steps} denoising steps: ask for fewer.")
+    if (wish.candidates or 1) > limits.max_candidates:
+        raise TooLarge(f"This service chooses among at most {limits.max_candidates} candidates: ask for fewer.")
     if any(len(text or "") > limits.max_text_characters for text in (wish.prompt, *(s.text for s in wish.sources))):
         raise TooLarge(f"A text is longer than {limits.max_text_characters} characters: shorten it.")

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import torch
 
+import server
 from medm2g import AnyToAnyPipeline, Generator
 from medm2g.candidates import BestDraws
 from medm2g.errors import InputInvalid
@@ -116,6 +119,8 @@ def test_where_nothing_was_asked_nothing_more_is_drawn(shared_generator: Generat
         AnyToAnyPipeline(shared_generator)(["ct"], candidates=0)
 
 
-def test_the_command_line_draws_as_many_as_the_options_do() -> None:
+def test_command_line_and_page_draw_as_many_as_the_options_do() -> None:
     for command in (commands.generate, commands.evaluate):
         assert inspect.signature(command).parameters["candidates"].default == CANDIDATES
+    page = (Path(server.__file__).parent / "service" / "page" / "index.html").read_text(encoding="utf-8")
+    assert re.search(rf'<input id="candidates" [^>]*value="{CANDIDATES}"', page)

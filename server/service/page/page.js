@@ -63,6 +63,8 @@ function furnish() {
   by("count").max = limits.max_count;
   by("steps").max = limits.max_steps;
   by("steps").value = Math.min(25, limits.max_steps);
+  by("candidates").max = limits.max_candidates;
+  by("candidates").value = Math.min(by("candidates").value, limits.max_candidates);
   by("prompt").maxLength = limits.max_text_characters;
   by("prompt").focus();
 }
@@ -148,6 +150,7 @@ function wish() {
     count: Number(by("count").value),
     num_inference_steps: Number(by("steps").value),
     guidance_scale: Number(by("guidance").value),
+    candidates: Number(by("candidates").value),
     ...(by("seed").value === "" ? {} : { seed: Number(by("seed").value) }),
     formats: ["png", "dicom"],
   };
@@ -179,7 +182,7 @@ function step({ done, total }) {
 }
 
 function finish(run, request, samples, { seed, seconds }) {
-  run.facts.textContent = `seed ${seed} · ${request.num_inference_steps} steps · guidance ${request.guidance_scale} · ${seconds.toFixed(1)} s`;
+  run.facts.textContent = `seed ${seed} · ${request.num_inference_steps} steps · guidance ${request.guidance_scale} · best of ${request.candidates} · ${seconds.toFixed(1)} s`;
   run.figures.append(...samples.map((event) => show.sample(event, seed, service.image_size, { onUse: give, onCompare: compare })));
   by("empty").hidden = true;
   by("runs").prepend(run.article);

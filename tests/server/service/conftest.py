@@ -26,8 +26,8 @@ if TYPE_CHECKING:  # torch is loaded by the tests that sample, not by those that
 
 SHIPPED = Path(medm2g.__file__).parent / "weights" / "tiny"
 LIMITS = Limits(
-    max_body_bytes=1 << 20, max_pixels=1 << 20, max_text_characters=200, max_count=4, max_steps=400, queue=1,
-    timeout_seconds=120, decode_seconds=20,
+    max_body_bytes=1 << 20, max_pixels=1 << 20, max_text_characters=200, max_count=4, max_steps=400, max_candidates=3,
+    queue=1, timeout_seconds=120, decode_seconds=20,
 )  # fmt: skip
 
 
@@ -91,8 +91,8 @@ def caller(service: Service, **options: Any) -> httpx.Client:
 
 
 def generate(client: httpx.Client, **wish: Any) -> list[dict[str, Any]]:
-    """Every event of one request, two steps unless said otherwise."""
-    answer = client.post("/api/generate", json={"num_inference_steps": 2, **wish})
+    """Every event of one request, two steps of one draw unless said otherwise."""
+    answer = client.post("/api/generate", json={"num_inference_steps": 2, "candidates": 1, **wish})
     assert answer.status_code == 200, answer.text
     return [json.loads(line) for line in answer.text.splitlines()]
 

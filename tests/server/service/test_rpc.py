@@ -53,8 +53,8 @@ def test_describe_and_generate_make_the_round_trip(stub: Any, holder: dict[str, 
     said = stub.Describe(pb.DescribeRequest(), **holder)
     assert list(said.image_flows) == ["xray", "ct", "mri_t1", "mri_t2", "mri_flair"] and said.text_flow == "text"
     assert said.limits.max_count == LIMITS.max_count and said.card.startswith("#") and not said.alarms
-    wish = pb.GenerateRequest(targets=["xray", "text"], prompt="Cardiomegaly.", num_inference_steps=2, seed=4,
-                              formats=["png", "dicom"])  # fmt: skip
+    wish = pb.GenerateRequest(targets=["xray", "text"], prompt="Cardiomegaly.", num_inference_steps=2,
+                              candidates=1, seed=4, formats=["png", "dicom"])  # fmt: skip
     events = list(stub.Generate(wish, **holder))
     kinds = [event.WhichOneof("event") for event in events]
     assert kinds == ["queued", "progress", "progress", "sample", "sample", "finished"]

@@ -137,6 +137,16 @@ def test_report_to_image_and_report_at_once_step_by_step(client: httpx.Client) -
     assert "dicom" not in events[3] and events[5]["text"] and events[-1]["seed"] == 3
 
 
+def test_of_several_candidates_the_best_comes_back_as_many_as_the_service_takes_where_nobody_says(
+    client: httpx.Client,
+) -> None:
+    wish = {"targets": ["xray"], "prompt": "Large left pleural effusion.", "seed": 3}
+    asked = {number: generate(client, candidates=number, **wish) for number in (1, 3, None)}
+    assert [[event["event"] for event in events].count("sample") for events in asked.values()] == [1, 1, 1]
+    assert [max(event.get("total", 0) for event in events) for events in asked.values()] == [2, 6, 6]
+    assert asked[None][-2]["png"] == asked[3][-2]["png"]
+
+
 def test_dicom_comes_marked_and_no_two_requests_share_a_uid(client: httpx.Client) -> None:
     wish = {"targets": ["ct"], "count": 2, "seed": 1, "formats": ["dicom"]}
     made = [event for _ in range(2) for event in generate(client, **wish) if event["event"] == "sample"]

@@ -78,10 +78,10 @@ def test_what_this_generator_cannot_do_is_refused(values: dict[str, Any], senten
 
 
 def test_every_amount_stops_at_its_limit_and_not_before() -> None:
-    limits = Limits(max_count=3, max_steps=5, max_text_characters=4)
-    _check(limits, count=3, num_inference_steps=5, prompt="abcd")
+    limits = Limits(max_count=3, max_steps=5, max_candidates=2, max_text_characters=4)
+    _check(limits, count=3, num_inference_steps=5, candidates=2, prompt="abcd")
     _check(limits, num_inference_steps=5, sources=[{"flow": "text", "text": "abcd"}])
-    for values in ({"count": 4}, {"num_inference_steps": 6}, {"prompt": "abcde"},
+    for values in ({"count": 4}, {"num_inference_steps": 6}, {"candidates": 3}, {"prompt": "abcde"},
                    {"sources": [{"flow": "text", "text": "abcde"}]}):  # fmt: skip
         with pytest.raises(TooLarge):
             _check(limits, **{"num_inference_steps": 5, **values})

@@ -64,6 +64,11 @@ DEFAULT_FLOWS: tuple[FlowConfig, ...] = (
 )
 
 
+def modality_of(flow: str) -> str:
+    """`mri` of `mri_t1`; a flow without such a part is a modality of its own."""
+    return flow.partition("_")[0]
+
+
 @dataclass(frozen=True)
 class GeneratorConfig:
     """Every size of every network of one generator."""

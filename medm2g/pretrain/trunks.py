@@ -21,6 +21,7 @@ from functools import partial
 import torch
 from torch import nn
 
+from medm2g.config import modality_of
 from medm2g.generator import Generator
 from medm2g.pretrain.attention_bound import AttentionBound
 from medm2g.pretrain.curve import CurveWriter
@@ -164,11 +165,6 @@ def train_trunks(
         steps = side_by_side("trunks", jobs, weights=weights, budget=budget, at_once=at_once, progress=progress)
     patients.machine.run(lambda _: styles.fold(generator), moves=[], trains=[generator.unets, generator.styles])
     return steps
-
-
-def modality_of(flow: str) -> str:
-    """`mri` of `mri_t1`; a flow without such a part is a modality of its own."""
-    return flow.partition("_")[0]
 
 
 def _modalities(flows: Sequence[str]) -> list[list[str]]:

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from medm2g.config import modality_of
 from medm2g.metrics.referee import LabelledImages, Referee, train_referee
-from simulations.evaluate.translations import modality_of
 from simulations.held_out import Images
 
 FEWEST = 32

@@ -10,9 +10,10 @@ from collections.abc import Mapping, Sequence
 from statistics import fmean, stdev
 from typing import Any
 
+from medm2g.config import modality_of
 from simulations.evaluate.pathways import PAIRS, SAMPLES, SEEDS, worse_without
 from simulations.evaluate.specialists import STEPS
-from simulations.evaluate.translations import modality_of, name_of
+from simulations.evaluate.translations import name_of
 
 TEXT = "text"
 Figures = Mapping[str, Any]

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from medm2g.config import modality_of
 from medm2g.generator import Generator
 from medm2g.metrics.psnr_ssim import PairedQuality, paired_quality
 from medm2g.sampling import AnyToAnyPipeline
@@ -102,8 +103,3 @@ def as_record(quality: PairedQuality) -> dict[str, float]:
 def stacked(images: Iterable[np.ndarray]) -> Tensor:
     """(n, 1, s, s)"""
     return torch.as_tensor(np.stack(list(images)))[:, None]
-
-
-def modality_of(flow: str) -> str:
-    """`mri` of `mri_t1`."""
-    return flow.partition("_")[0]

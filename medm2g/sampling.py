@@ -8,7 +8,7 @@ report -> image, image -> report, image -> image, and joint or unconditional gen
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -20,7 +20,6 @@ from medm2g.candidates import BestDraws, Made
 from medm2g.errors import InputInvalid
 from medm2g.generator import Generator
 from medm2g.plan import Plan, Random, Sources, make_plan, one_generator_each
-from medm2g.unasked import report_prompt
 
 
 @dataclass(frozen=True)
@@ -115,8 +114,6 @@ class AnyToAnyPipeline:
     ) -> Made:
         """Images (n, 1, s, s) in [-1, 1], or n strings for the text flow, by target.
 
-        prompts, sources: what is asked. Images of which nothing is asked follow reports that are written first
-        (unasked.py), an empty prompt is followed as it is.
         n = count times the number of prompts or source items, the draws of one item side by side. guidance_scale 1
         follows the conditions as they are and costs one pass per step; more sharpens those of images and costs two, in
         the steps that it acts in (`GUIDED_PART`).
@@ -125,12 +122,10 @@ class AnyToAnyPipeline:
         generator: one for the whole call, or one per drawn item, whose sample then depends on nothing else.
         on_step(done, total) is called after each denoising step.
         """
-        # 1. Check, 2. and 3. encode what is given, or what nobody asked for
+        # 1. Check, 2. and 3. encode what is given
         plan = self.check_inputs(targets, prompts, sources, count, num_inference_steps, guidance_scale, candidates)
-        randoms = one_generator_each(generator, plan.items)
-        if prompts is None and not sources:
-            plan = self.tell_unasked(plan, num_inference_steps, randoms)
         conditions = self.encode_sources(plan, *self.encode_prompts(plan))
+        randoms = one_generator_each(generator, plan.items)
 
         def draw(on_step: Callable[[int, int], None] | None) -> Made:
             # 4. Noise for every target
@@ -163,15 +158,6 @@ class AnyToAnyPipeline:
                 "`count`, `num_inference_steps` and `candidates` must be 1 or more, and `guidance_scale` at least 1."
             )
         return make_plan(self.generator.config, targets, prompts, sources, count=count)
-
-    def tell_unasked(self, plan: Plan, num_inference_steps: int, randoms: Sequence[torch.Generator]) -> Plan:
-        """Of images of which nothing is asked, a report of each, written first (unasked.py)."""
-        asked, flow = report_prompt(self.generator.config, plan.targets), self.generator.text_flow
-        if not asked or flow is None:
-            return plan
-        prompts = [asked] * plan.items
-        written = self([flow], prompts, num_inference_steps=num_inference_steps, generator=randoms)[flow]
-        return replace(plan, prompts=[str(text) for text in written])
 
     def encode_prompts(self, plan: Plan) -> tuple[Tensor, Tensor]:
         """Step 2: text tokens (n, m, 384) and their mask (n, m), m the longest prompt, at most 64."""

@@ -111,7 +111,7 @@ def test_the_pipeline_draws_as_often_and_an_item_depends_on_its_seed_alone(share
 def test_where_nothing_was_asked_nothing_more_is_drawn(shared_generator: Generator) -> None:
     steps: list[int] = []
     untold = {"num_inference_steps": 2, "candidates": 3, "on_step": lambda done, total: steps.append(total)}
-    AnyToAnyPipeline(shared_generator)(["ct"], [""], **untold)
+    AnyToAnyPipeline(shared_generator)(["ct"], **untold)
     AnyToAnyPipeline(shared_generator)(["ct"], sources={"xray": torch.zeros(1, 1, 64, 64)}, **untold)
     AnyToAnyPipeline(shared_generator, without=["alignment"])(["ct"], ["A CT."], **untold)  # nothing that could read
     assert steps == [2] * 6

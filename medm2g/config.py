@@ -122,7 +122,7 @@ class GeneratorConfig:
     """An environment encoder gives grid x grid tokens."""
     guidance_width: int = 96
     environment_width: int = 64
-    adapter_width: int = 48
+    adapter_width: int = 96
     adapter_heads: int = 4
 
     alignment_subset: AlignmentSubset = "all"

@@ -54,6 +54,7 @@ class _Run:
     flows: tuple[str, ...] | None
     """Those that go on from what they are, while the others stay; None: all, from their beginning."""
     phases: tuple[str, ...]
+    """In order."""
 
     @property
     def speaks(self) -> bool:

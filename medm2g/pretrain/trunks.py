@@ -44,7 +44,7 @@ STEPS: Mapping[str, float] = {"ct": 2.0, "xray": 1.5}
 SOURCE_PROMPTS = 0.1
 TEXT_SOURCE_PROMPTS = 0.6
 GOING_ON = 0.6
-"""Factor of both rates for denoisers that go on from what they are: CT and T1 did so (docs/LOG.md, 2026-12-01)."""
+"""Factor of both rates for denoisers that go on from what they are: the shipped ones did (docs/LOG.md, 2026-12-01)."""
 CONTRAST = 1.0
 """Weight of losing by another's prompt (diffuse.py), of images."""
 CONTRAST_PART = 0.6

@@ -1,7 +1,7 @@
 """Several draws of one wish, of which the one stays that says best what was asked, by the generator's own alignment.
 
 A denoiser draws a finding, or its side, wrongly more often than central alignment reads it wrongly; so the nearest of a
-few draws shows it more often, and looks no less real (docs/LOG.md, 2026-12-01). DALL-E chose among its draws so, by
+few draws shows it more often, and looks hardly less real (docs/LOG.md, 2026-12-01). DALL-E chose among its draws so, by
 CLIP (arXiv 2102.12092, §2.4). Images are held against their prompt, a report against the images it is written from.
 
 Alignment has learnt whole reports, and reads sides in them: it prefers the record with the right side in .83 to 1.0 of

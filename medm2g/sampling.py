@@ -53,8 +53,9 @@ class Conditions:
 
 GUIDANCE = 1.5
 """By how much an image's conditions are sharpened where nobody says. Validation phantoms, 12 steps, one draw, Fréchet
-distance / findings right at 2 and at 1.5 (docs/LOG.md, 2026-12-01): CT 4.7 / .63, 3.9 / .64; T1 8.7 / .84, 7.0 / .77;
-X-ray 5.9 / .88, 5.4 / .88; T2 5.9 / .91, 5.1 / .85; FLAIR 4.8 / .84, 4.8 / .81.
+distance / findings right at 1, 1.5 and 2 (docs/LOG.md, 2026-12-01): X-ray 3.6 / .90, 4.0 / .93, 4.7 / .97; CT
+3.1 / .78, 3.2 / .82, 3.9 / .85; T1 3.0 / .73, 3.3 / .84, 4.6 / .90; T2 4.4 / .85, 4.2 / .93, 4.5 / .96; FLAIR
+4.4 / .87, 3.7 / .95, 3.7 / .96.
 A report follows its conditions as they are: what an image says is precise, and sharpening it takes variety (Fréchet
 .145 instead of .087) for .01 of accuracy (.91 instead of .90), in two passes instead of one."""
 GUIDED_PART = 0.7
@@ -63,8 +64,8 @@ GUIDED_PART = 0.7
 
 CANDIDATES = 4
 """Draws of a wish, of which the one is kept that says best what was asked, where quality counts for more than time.
-Validation phantoms, findings right of one / two / four: CT .52, .55, .59; T1 .64, .77, .82; FLAIR .84, .95 (two);
-reports .88, .92, .95; Fréchet distances of CT 4.3, 3.3, 3.4 and FLAIR 4.8, 4.3, of T1 6.9, 6.9, 7.4 (docs/LOG.md,
+Validation phantoms, findings right of one / two / four: CT .82, .92, .90; T1 .84, .90, .95; FLAIR .95, .96, .97;
+reports .93, .96, .97; Fréchet distances of CT 3.2, 3.4, 3.3, T1 3.3, 3.7, 3.6, FLAIR 3.7, 4.0, 3.9 (docs/LOG.md,
 2026-12-01)."""
 
 

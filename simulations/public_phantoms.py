@@ -25,24 +25,24 @@ def public_data(records: PhantomRecords, flows: Sequence[FlowSpec] = DEFAULT_FLO
     the head study. flows: whose tone curves hold; a flow that is not among them has the default one."""
     knots = {flow.name: flow.intensity for flow in (*DEFAULT_FLOWS, *flows)}
     people = np.arange(len(records.patients))
-    letters = [letter for p in people.tolist() for letter in _letters(records, p)]
-    number_of = {(letter.patient, flow): n for n, letter in enumerate(letters) for flow in letter.flows}
+    reports = [written for p in people.tolist() for written in _reports(records, p)]
+    number_of = {(written.patient, flow): n for n, written in enumerate(reports) for flow in written.flows}
     examinations = {
         flow: np.array([_examination(p, region_of(patient, flow)) for p, patient in enumerate(records.patients)])
         for flow in IMAGE_FLOWS
     }
     return PublicData(
         images={flow: to_unit(records.images[flow], knots[flow])[:, None].astype(np.float16) for flow in IMAGE_FLOWS},
-        patients={**dict.fromkeys(IMAGE_FLOWS, people), "text": np.array([letter.patient for letter in letters])},
-        texts=[letter.text for letter in letters],
+        patients={**dict.fromkeys(IMAGE_FLOWS, people), "text": np.array([written.patient for written in reports])},
+        texts=[written.text for written in reports],
         report_of={flow: np.array([number_of[p, flow] for p in people.tolist()]) for flow in IMAGE_FLOWS},
         templates={
             **{flow: [_sentence(records, flow, int(p)) for p in people] for flow in IMAGE_FLOWS},
-            "text": [report_template(letter.flows[0], body_part=letter.region) for letter in letters],
+            "text": [report_template(written.flows[0], body_part=written.region) for written in reports],
         },
         examinations={
             **examinations,
-            "text": np.array([_examination(letter.patient, letter.region) for letter in letters]),
+            "text": np.array([_examination(written.patient, written.region) for written in reports]),
         },
         hospitals=_hospitals(records),
     )
@@ -59,7 +59,7 @@ def _examination(patient: int, region: Region) -> int:
 
 
 @dataclass(frozen=True)
-class _Letter:
+class _Report:
     """A report, and which of a region's images it is about."""
 
     patient: int
@@ -68,16 +68,16 @@ class _Letter:
     text: str
 
 
-def _letters(records: PhantomRecords, p: int) -> list[_Letter]:
+def _reports(records: PhantomRecords, p: int) -> list[_Report]:
     """A report begins with what was done. Of about every second patient the CT has one of its own, as it has where a
     hospital does nothing but CT; the others' are about all that shows the region."""
-    patient, population, letters = records.patients[p], records.populations[p], []
+    patient, population, reports = records.patients[p], records.populations[p], []
     for region in _REGIONS:
         shown = tuple(flow for flow in IMAGE_FLOWS if region_of(patient, flow) == region)
         others = tuple(flow for flow in shown if flow != "ct")
         parts = [("ct",), others] if others != shown and patient.seed % 2 else [shown]
-        letters += [_Letter(p, region, flows, report(patient, population, region, flows)) for flows in parts]
-    return letters
+        reports += [_Report(p, region, flows, report(patient, population, region, flows)) for flows in parts]
+    return reports
 
 
 def _sentence(records: PhantomRecords, flow: str, p: int) -> str:

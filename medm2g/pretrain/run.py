@@ -108,17 +108,17 @@ def pretrain(
     anchors = machine.run(lambda _: build_anchors(generator.text_encoder), moves=[], trains=[])
     chosen = None if flows is None else tuple(flows)
     run = _Run(
-        generator,
-        patients,
-        anchors,
-        training,
-        validation,
-        curve,
-        progress,
-        seed,
-        larger_batches,
-        chosen,
-        tuple(budgets),
+        generator=generator,
+        patients=patients,
+        anchors=anchors,
+        training=training,
+        validation=validation,
+        curve=curve,
+        progress=progress,
+        seed=seed,
+        larger_batches=larger_batches,
+        flows=chosen,
+        phases=tuple(budgets),
     )
     for phase, budget in budgets.items():
         if phase in done:
@@ -168,7 +168,8 @@ def _begin_guidance(generator: Generator) -> None:
     """Cross-guidance as it is born: what guided other denoisers is a worse beginning than none (docs/LOG.md,
     2026-12-01: half a dB of CT)."""
     newborn = Generator(generator.config, text_encoder=generator.text_encoder)
-    for name in _PHASES["guide"][2]:
+    _, _, networks = _PHASES["guide"]
+    for name in networks:
         generator.get_submodule(name).load_state_dict(newborn.get_submodule(name).state_dict())
 
 
